@@ -1,0 +1,473 @@
+"""An experiment: one YAML file, typed, frozen, hashed.
+
+Sections follow the data. An unknown key or a value out of range is an error
+that names file and line. Sizes are not here but in ``profiles``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from darkhaloscope.errors import ConfigError, describe
+from darkhaloscope.hashing import hash_json
+from darkhaloscope.profiles import Profile
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Survey(Section):
+    """Which survey release is read.
+
+    ``release`` names a release of ``darkhaloscope.survey.release``.
+    """
+
+    release: str = "dr10-south"
+
+
+class Hosts(Section):
+    """Which galaxies become hosts.
+
+    Parameters
+    ----------
+    selection : str
+        Flag column of the parent sample: ``lrg_v1`` ... ``lrg_v5``,
+        ``lrg_desi`` or ``early_bright``.
+    max_bad_pixel_frac : float
+        Largest share of bad pixels allowed in any band of the stamp.
+    anchor_exclusion_arcsec : float
+        No host lies closer to a known lens or look-alike than this.
+    """
+
+    selection: Literal["lrg_v1", "lrg_v2", "lrg_v3", "lrg_v4", "lrg_v5", "lrg_desi", "early_bright"] = (
+        "lrg_v3"
+    )
+    max_bad_pixel_frac: Fraction = 0.2
+    anchor_exclusion_arcsec: Positive = 11.0
+
+
+class Sources(Section):
+    """The source galaxies and their unlensed brightness and colours.
+
+    Parameters
+    ----------
+    kind : str
+        ``cosmos`` templates from the bank, or ``sersic`` profiles.
+    magnitude : str
+        ``population``: r = F814W magnitude of the source + colour + ``dimming_mag``,
+        so magnitude and size come jointly from one real galaxy.
+        ``host_tied``: r = host r + one of ``host_dmag`` (the predecessor's way).
+    dimming_mag : (low, high)
+        Uniform magnitude offset of ``population``.
+    host_dmag : list of float
+        Offsets of ``host_tied``.
+    colours : str
+        ``scattered`` (bivariate normal in g-r and r-z) or ``single``.
+    g_r, r_z : (mean, sigma)
+        Observed-frame source colours; sigma is ignored for ``single``.
+    colour_correlation : float
+        Correlation of g-r and r-z.
+    rotate : bool
+        Whether templates are rotated and mirrored at random.
+    """
+
+    kind: Literal["cosmos", "sersic"] = "cosmos"
+    magnitude: Literal["population", "host_tied"] = "population"
+    dimming_mag: tuple[float, float] = (0.0, 1.5)
+    host_dmag: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
+    colours: Literal["scattered", "single"] = "scattered"
+    g_r: tuple[float, float] = (0.45, 0.30)
+    r_z: tuple[float, float] = (0.45, 0.25)
+    colour_correlation: Annotated[float, Field(gt=-1.0, lt=1.0)] = 0.5
+    rotate: bool = True
+
+
+class Lens(Section):
+    """The deflector: a singular isothermal ellipsoid with external shear.
+
+    Parameters
+    ----------
+    theta_e_arcsec : list of float
+        Two values with ``theta_e_draw`` ``uniform`` or ``log_uniform``
+        (the range), or the ``grid`` itself.
+    q : (low, high)
+        Uniform axis ratio.
+    shear_sigma : float
+        Standard deviation of each shear component.
+    source_offset_max : float
+        Source inside this fraction of theta_E, uniform in area.
+    centre_jitter_arcsec : float
+        Standard deviation of the deflector about the galaxy, per axis.
+    """
+
+    theta_e_arcsec: tuple[Positive, ...] = (0.6, 2.5)
+    theta_e_draw: Literal["uniform", "log_uniform", "grid"] = "uniform"
+    q: tuple[Annotated[float, Field(ge=0.2, le=1.0)], Annotated[float, Field(ge=0.2, le=1.0)]] = (
+        0.5,
+        0.98,
+    )
+    shear_sigma: Annotated[float, Field(ge=0.0, le=0.2)] = 0.04
+    source_offset_max: Annotated[float, Field(gt=0.0, le=1.5)] = 0.8
+    centre_jitter_arcsec: Annotated[float, Field(ge=0.0, le=0.5)] = 0.05
+
+    @model_validator(mode="after")
+    def _range_has_two_values(self) -> Self:
+        if self.theta_e_draw != "grid" and len(self.theta_e_arcsec) != 2:
+            raise ValueError("theta_e_arcsec must hold [low, high] unless theta_e_draw is grid")
+        return self
+
+
+class Controls(Section):
+    """What is not a lens.
+
+    Hosts are put in blocks of similar galaxies and given roles within a block,
+    so the classes are balanced in magnitude, seeing and depth by construction.
+
+    Parameters
+    ----------
+    unpaired_fraction : float
+        Share of hosts that are only ever controls with nothing added.
+    paired : bool
+        Whether each positive has a control of the same host with nothing added.
+    matched_light : bool
+        Whether each positive has a control on another host that carries the
+        same added flux and colour, unlensed.
+    hard_negatives : bool
+        Whether catalogued look-alikes in train and val cells are controls.
+    """
+
+    unpaired_fraction: Fraction = 0.25
+    paired: bool = True
+    matched_light: bool = True
+    hard_negatives: bool = False
+
+
+class Noise(Section):
+    """Noise of the added light.
+
+    Parameters
+    ----------
+    arc_shot_noise : bool
+        Whether added light carries photon noise, from gain_eff = sky level x invvar.
+    """
+
+    arc_shot_noise: bool = True
+
+
+class SnrTargeting(Section):
+    """Which achieved S/N reaches the training shards.
+
+    Parameters
+    ----------
+    mode : str
+        ``none``; ``floor`` drops groups whose positive lies outside
+        [low, high]; ``log_uniform`` also thins to a log-uniform distribution.
+    low, high : float
+        Limits in footprint S/N in r.
+    """
+
+    mode: Literal["none", "floor", "log_uniform"] = "none"
+    low: Annotated[float, Field(ge=0.0)] = 2.0
+    high: Positive = 50.0
+
+
+class Split(Section):
+    """How the sky is divided.
+
+    Parameters
+    ----------
+    nside : int
+        HEALPix NESTED resolution of the cells.
+    fractions : (train, val, test)
+        Shares of galaxies and of area.
+    guard_deg : float
+        Train and val hosts nearer to a test cell than this are not used.
+    seed : int
+        Seed of the assignment.
+    """
+
+    nside: Literal[32, 64, 128] = 32
+    fractions: tuple[Fraction, Fraction, Fraction] = (0.70, 0.15, 0.15)
+    guard_deg: Annotated[float, Field(ge=0.0)] = 0.5
+    seed: int = 13
+
+    @model_validator(mode="after")
+    def _sum_is_one(self) -> Self:
+        if abs(sum(self.fractions) - 1.0) > 1e-9:
+            raise ValueError(f"fractions must sum to 1, got {sum(self.fractions)}")
+        return self
+
+
+class Preprocess(Section):
+    """What the model sees; becomes a ``PreprocessSpec``.
+
+    Parameters
+    ----------
+    normalisation : str
+        ``outer_mad`` (median and MAD at radius > 25 % of the side) or ``raw_mad``.
+    clip : float
+        Normalised values are clipped to +- this.
+    centre : str
+        ``none``, or the predecessor's remedies ``mask``, ``blur``, ``noise``.
+    centre_radius_px : float
+        Radius of the centre treatment.
+    metadata : list of str
+        Condition columns given to the model beside the image.
+    """
+
+    normalisation: Literal["outer_mad", "raw_mad"] = "outer_mad"
+    clip: Positive = 10.0
+    centre: Literal["none", "mask", "blur", "noise"] = "none"
+    centre_radius_px: Positive = 10.0
+    metadata: tuple[str, ...] = (
+        "psf_fwhm_g_arcsec",
+        "psf_fwhm_r_arcsec",
+        "psf_fwhm_z_arcsec",
+        "psfdepth_r_mag",
+    )
+
+
+class Model(Section):
+    """The network.
+
+    Parameters
+    ----------
+    encoder : str or None
+        timm model name; None takes the profile's.
+    metadata_width : int
+        Width of the metadata branch; 0 for images only.
+    dropout : float
+        Before the last layer.
+    """
+
+    encoder: str | None = None
+    metadata_width: Annotated[int, Field(ge=0)] = 32
+    dropout: Fraction = 0.1
+
+
+class Training(Section):
+    """The optimisation.
+
+    Parameters
+    ----------
+    learning_rate, weight_decay : float
+        AdamW.
+    warmup_fraction : float
+        Share of steps before the cosine decay.
+    loss : str
+        ``bce`` or ``focal``.
+    best_by : str
+        Validation metric that picks the checkpoint.
+    precision : str
+        ``auto`` takes bf16 where the hardware multiplies it natively.
+    """
+
+    learning_rate: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.02
+    warmup_fraction: Fraction = 0.2
+    loss: Literal["bce", "focal"] = "bce"
+    best_by: Literal["auc", "average_precision", "loss"] = "auc"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class Evaluation(Section):
+    """The grading.
+
+    Parameters
+    ----------
+    fpr : float
+        False-positive rate on test controls that freezes the threshold.
+    theta_e_edges_arcsec, seeing_edges_arcsec : list of float
+        Cell edges of the selection function.
+    """
+
+    fpr: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.01
+    theta_e_edges_arcsec: tuple[float, ...] = (0.6, 1.0, 1.4, 1.8, 2.5)
+    seeing_edges_arcsec: tuple[float, ...] = (1.0, 1.2, 1.35, 1.6)
+
+
+class Waiver(Section):
+    """Permission to go on although a gate failed.
+
+    Parameters
+    ----------
+    gate : str
+        Gate id.
+    reason : str
+        Why; printed on every report downstream.
+    expires : str or None
+        ISO date after which it is void.
+    """
+
+    gate: str
+    reason: Annotated[str, Field(min_length=20)]
+    expires: str | None = None
+
+
+class ThresholdOverride(Section):
+    """Another threshold for one gate, with the reason."""
+
+    gate: str
+    name: str
+    value: float
+    reason: Annotated[str, Field(min_length=20)]
+
+
+class Gates(Section):
+    """Waivers and overrides; thresholds themselves are in ``gates.thresholds``."""
+
+    waivers: tuple[Waiver, ...] = ()
+    overrides: tuple[ThresholdOverride, ...] = ()
+
+
+class Experiment(Section):
+    """One experiment: everything that decides its bytes, but for the profile."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: str
+    description: str
+    seed: int = 1
+    survey: Survey = Survey()
+    hosts: Hosts = Hosts()
+    sources: Sources = Sources()
+    lens: Lens = Lens()
+    controls: Controls = Controls()
+    noise: Noise = Noise()
+    snr_targeting: SnrTargeting = SnrTargeting()
+    split: Split = Split()
+    preprocess: Preprocess = Preprocess()
+    model: Model = Model()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    gates: Gates = Gates()
+
+    def section_hash(self, profile: Profile, *sections: str) -> str:
+        """Return the configuration hash of what the given sections decide.
+
+        Parameters
+        ----------
+        profile : Profile
+            Sizes.
+        *sections : str
+            Field names; ``name`` and ``seed`` always count.
+
+        Returns
+        -------
+        str
+            SHA-256 of the canonical JSON.
+        """
+        chosen = self.model_dump(mode="json", include={"name", "seed", *sections})
+        return hash_json([chosen, profile.as_dict()])
+
+    def dataset_hash(self, profile: Profile) -> str:
+        """Return the hash of every choice that reaches a stamp or a shard."""
+        return self.section_hash(profile, *DATASET_SECTIONS)
+
+    def config_hash(self, profile: Profile) -> str:
+        """Return the hash of the whole experiment."""
+        return self.section_hash(profile, *type(self).model_fields)
+
+
+DATASET_SECTIONS = (
+    "survey",
+    "hosts",
+    "sources",
+    "lens",
+    "controls",
+    "noise",
+    "snr_targeting",
+    "split",
+)
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Read one experiment from YAML.
+
+    Raises
+    ------
+    ConfigError
+        Naming file, line, key, what was expected and what came.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(describe("Experiment file not found", file=path))
+    text = path.read_text()
+    try:
+        raw = yaml.safe_load(text)
+        tree = yaml.compose(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigError(
+            describe("Not valid YAML", file=path, line=mark.line + 1 if mark else None, got=str(error))
+        ) from error
+    if not isinstance(raw, dict):
+        raise ConfigError(describe("Experiment", file=path, expected="a mapping", got=type(raw).__name__))
+    try:
+        experiment = Experiment.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        unknown = first["type"] == "extra_forbidden"
+        raise ConfigError(
+            describe(
+                "Unknown key" if unknown else "Invalid value",
+                file=path,
+                line=_line_of(tree, first["loc"]),
+                field=key,
+                expected=_known_keys(first["loc"]) if unknown else first["msg"],
+                got=repr(first["input"]),
+                hint="see the docstrings in darkhaloscope/config.py",
+            )
+        ) from error
+    if experiment.name != path.stem:
+        raise ConfigError(
+            describe("Experiment name", file=path, field="name", expected=path.stem, got=experiment.name)
+        )
+    return experiment
+
+
+def load_experiments(directory: str | Path) -> dict[str, Experiment]:
+    """Read every ``*.yaml`` of a directory, keyed and sorted by name."""
+    files = sorted(Path(directory).glob("*.yaml"))
+    if not files:
+        raise ConfigError(describe("No experiments", file=directory, expected="at least one .yaml"))
+    return {file.stem: load_experiment(file) for file in files}
+
+
+def _line_of(node: yaml.Node | None, loc: tuple[Any, ...]) -> int | None:
+    """Return the 1-based line of the deepest node of ``loc`` that the file holds."""
+    line = None if node is None else node.start_mark.line + 1
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            pairs = {key.value: (key, value) for key, value in node.value}
+            if part not in pairs:
+                return line
+            key, node = pairs[part]
+            line = key.start_mark.line + 1
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return line
+
+
+def _known_keys(loc: tuple[Any, ...]) -> str:
+    """Return the keys allowed where the unknown key ``loc`` stands."""
+    model: Any = Experiment
+    for part in loc[:-1]:
+        annotation = model.model_fields[part].annotation if isinstance(part, str) else None
+        if annotation is None or not hasattr(annotation, "model_fields"):
+            return "a known key"
+        model = annotation
+    return f"one of {sorted(model.model_fields)}"
