@@ -142,7 +142,8 @@ class PreprocessSpec:
                     hint="train again with this version",
                 )
             )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        restored: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return cls(**restored)
 
     def fit_metadata(self, table: pa.Table) -> PreprocessSpec:
         """Return a copy whose metadata scaling is that of ``table``.
@@ -359,8 +360,8 @@ def _require_condition(name: str) -> None:
 
 def _rowwise_all(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Reduce (n, ...) to (n,): whether all flags of a row are set."""
-    rows: NDArray[np.bool_] = flags.reshape(len(flags), math.prod(flags.shape[1:])).all(axis=1)
-    return rows
+    flat = flags.reshape(len(flags), math.prod(flags.shape[1:]))
+    return np.asarray(np.all(flat, axis=1), dtype=np.bool_)
 
 
 def _radius_px(side: int) -> NDArray[np.float64]:
@@ -417,11 +418,11 @@ def _median_and_sigma(stamps: FloatImages, region: NDArray[np.intp]) -> tuple[Fl
 def _partition_median(buffer: FloatImages) -> np.float32:
     """Return the median of ``buffer``, which is reordered."""
     half = len(buffer) // 2
+    buffer.partition(half)
     if len(buffer) % 2:
-        buffer.partition(half)
         return np.float32(buffer[half])
-    buffer.partition((half - 1, half))
-    return np.float32(0.5) * np.float32(buffer[half - 1] + buffer[half])
+    # the largest of the lower half is its neighbour; partitioning for both costs twice
+    return np.float32(0.5) * np.float32(buffer[:half].max() + buffer[half])
 
 
 def _content_noise(stamp: FloatImages, shape: tuple[int, ...]) -> FloatImages:
