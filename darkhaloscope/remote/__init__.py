@@ -1,0 +1,1 @@
+"""The only entry points that run on other machines; only here dagster_pipes and pyspark are imported."""
