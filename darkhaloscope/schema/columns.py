@@ -112,6 +112,11 @@ class TableSchema:
             describe("Unknown column", file=self.name, field=name, expected=f"one of {self.names()}")
         )
 
+    @property
+    def label(self) -> str:
+        """Return name and version, ``"stamps/1"``, as artefact records carry it."""
+        return f"{self.name}/{self.version}"
+
     def names(self, *roles: Role) -> list[str]:
         """Return the column names, all or those of the given roles, in order."""
         return [c.name for c in self.columns if not roles or c.role in roles]

@@ -1,0 +1,1 @@
+"""Thin assets, one module per group, in the order data flows."""

@@ -1,0 +1,1 @@
+"""Grading: real objects, the selection function, all experiments side by side."""

@@ -1,0 +1,201 @@
+"""Gate reports and the asset checks that show them.
+
+A report is an artefact keyed to the hash of what it judged; consumers hold it
+through ``dagster_project.enforcement``. The checks only read it.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from assets.building import OWNER, Built, build_partition
+from assets.dataset import injected_stamps, tile_records, training_shards
+from assets.sky import footprint, host_cutouts
+from assets.sources import BANK_FILE, cosmos_bank
+from assets.training import CHECKPOINT_FILE, checkpoint
+from dagster_project.enforcement import check_results, read_report
+from dagster_project.experiments import get_experiment
+from dagster_project.partitions import (
+    all_tiles_of_one_experiment,
+    every_partition,
+    experiments,
+)
+from darkhaloscope import tabular
+from darkhaloscope.gates.registry import DATA_GATES, GATES, MODEL_GATES
+from darkhaloscope.gates.result import GateReport, GateStatus
+from darkhaloscope.reports.gates import write_gate_report
+from darkhaloscope.gates.run import run_data_gates, run_model_gates
+from darkhaloscope.hashing import code_version
+from darkhaloscope.stamps.shards import ShardSet
+from darkhaloscope.survey.tiles import assign_splits
+from resources.campaign import Campaign
+
+_CODE = code_version(
+    "darkhaloscope.gates", "darkhaloscope.statistics", "darkhaloscope.preprocess", "darkhaloscope.lensing"
+)
+OPEN_CHECK = "gates_open"
+_COMMON = {"group_name": "gates", "owners": [OWNER], "code_version": _CODE, "partitions_def": experiments}
+
+
+@dg.asset(
+    deps=[
+        training_shards,
+        dg.AssetDep(injected_stamps, partition_mapping=all_tiles_of_one_experiment),
+        dg.AssetDep(host_cutouts, partition_mapping=every_partition),
+        cosmos_bank,
+        footprint,
+    ],
+    kinds={"python", "json", "markdown"},
+    **_COMMON,
+)
+def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
+    """Verdict of every data gate for exactly these shards: JSON, Markdown and figures."""
+    store, sizes, name = campaign.store, campaign.sizes, context.partition_key
+    experiment = get_experiment(name)
+    judged, bank = store.record("training_shards", name), store.record("cosmos_bank")
+    bricks = store.record("footprint")
+    hosts = [store.record("host_cutouts", tile) for tile in campaign.campaign_tiles()]
+    manifests = tile_records(campaign, "manifest", name)
+    stamps = tile_records(campaign, "injected_stamps", name)
+
+    def build(staging: Path) -> Built:
+        table = tabular.read_table(store.paths(bricks, ".parquet"))
+        report = run_data_gates(
+            ShardSet(store.paths(judged, ".parquet")),
+            experiment=experiment,
+            profile=sizes,
+            bricks=table,
+            splits=assign_splits(table, experiment.split),
+            hosts_paths=[path for record in hosts for path in store.paths(record, ".parquet")],
+            manifest_paths=[p for record in manifests.values() for p in store.paths(record, ".parquet")],
+            stamp_paths=[p for record in stamps.values() for p in store.paths(record, ".parquet")],
+            bank_path=store.paths(bank, BANK_FILE)[0],
+            artefact_hash=judged.content_hash,
+            figures_dir=staging,
+        )
+        return _write(report.with_waivers(experiment.gates, datetime.now(tz=UTC).date()), staging)
+
+    return build_partition(
+        context,
+        store,
+        "gate_report",
+        name,
+        build=build,
+        config_hash=experiment.config_hash(sizes),
+        code_version=_CODE,
+        inputs={record.key: record.content_hash for record in (judged, bank, bricks, *hosts)},
+        reuse=campaign.reuse,
+    )
+
+
+@dg.asset(
+    deps=[checkpoint, training_shards, dg.AssetDep(host_cutouts, partition_mapping=every_partition)],
+    kinds={"python", "torch", "json"},
+    **_COMMON,
+)
+def model_gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
+    """Verdict of every behaviour gate for exactly this checkpoint."""
+    store, sizes, name = campaign.store, campaign.sizes, context.partition_key
+    experiment = get_experiment(name)
+    judged, shards = store.record("checkpoint", name), store.record("training_shards", name)
+    hosts = [store.record("host_cutouts", tile) for tile in campaign.campaign_tiles()]
+
+    def build(staging: Path) -> Built:
+        report = run_model_gates(
+            store.paths(judged, CHECKPOINT_FILE)[0],
+            ShardSet(store.paths(shards, ".parquet")),
+            experiment=experiment,
+            profile=sizes,
+            hosts_paths=[path for record in hosts for path in store.paths(record, ".parquet")],
+            artefact_hash=judged.content_hash,
+            figures_dir=staging,
+        )
+        return _write(report.with_waivers(experiment.gates, datetime.now(tz=UTC).date()), staging)
+
+    return build_partition(
+        context,
+        store,
+        "model_gate_report",
+        name,
+        build=build,
+        config_hash=experiment.config_hash(sizes),
+        code_version=_CODE,
+        inputs={record.key: record.content_hash for record in (judged, shards, *hosts)},
+        reuse=campaign.reuse,
+    )
+
+
+def _write(report: GateReport, staging: Path) -> Built:
+    write_gate_report(report, staging)
+    statuses = [result.status.value for result in report]
+    return Built(
+        summary={
+            "gates": {status: statuses.count(status) for status in sorted(set(statuses))},
+            "shut": len(report.failed()),
+        },
+        pictures=sorted({result.figure for result in report if result.figure}),
+    )
+
+
+def _specs(gates: tuple[str, ...], report: dg.AssetsDefinition) -> list[dg.AssetCheckSpec]:
+    """Return one check per gate on the artefact it judges, and the blocking one on the report.
+
+    A gate's own check cannot block: everything downstream of the shards would
+    wait for it, the report it reads included. The check that blocks is on the
+    report; what locks is ``hold_gates`` in every consumer.
+    """
+    each = [
+        dg.AssetCheckSpec(
+            gate,
+            asset=GATES[gate].artefact,
+            description=GATES[gate].question,
+            additional_deps=[report],
+            partitions_def=experiments,
+        )
+        for gate in gates
+    ]
+    return [
+        *each,
+        dg.AssetCheckSpec(
+            OPEN_CHECK,
+            asset=report.key,
+            description="May the judged artefact be used? Every blocking gate passed or waived.",
+            blocking=True,
+            partitions_def=experiments,
+        ),
+    ]
+
+
+@dg.multi_asset_check(specs=_specs(DATA_GATES, gate_report), name="data_gates")
+def data_gates(
+    context: dg.AssetCheckExecutionContext, campaign: Campaign
+) -> Iterator[dg.AssetCheckResult]:
+    """Show the verdicts of the data gates on the shards they judged."""
+    yield from _show(context, campaign, "gate_report")
+
+
+@dg.multi_asset_check(specs=_specs(MODEL_GATES, model_gate_report), name="model_gates")
+def model_gates(
+    context: dg.AssetCheckExecutionContext, campaign: Campaign
+) -> Iterator[dg.AssetCheckResult]:
+    """Show the verdicts of the behaviour gates on the checkpoint they judged."""
+    yield from _show(context, campaign, "model_gate_report")
+
+
+def _show(
+    context: dg.AssetCheckExecutionContext, campaign: Campaign, name: str
+) -> Iterator[dg.AssetCheckResult]:
+    report = read_report(campaign.store, name, context.partition_key)
+    if report is None:
+        raise dg.Failure(f"no {name} for {context.partition_key}: materialise it first", allow_retries=False)
+    yield from check_results(report, campaign.store.directory(name, context.partition_key))
+    shut = report.failed()
+    yield dg.AssetCheckResult(
+        asset_key=dg.AssetKey(name),
+        check_name=OPEN_CHECK,
+        passed=not shut,
+        description="; ".join(f"{result.key}: {result.reason}" for result in shut) or "every gate is open",
+        metadata={"shut": len(shut), "waived": sum(r.status is GateStatus.WAIVED for r in report)},
+    )

@@ -1,0 +1,133 @@
+"""The sky as the survey gives it: footprint, parent galaxies, host cutouts.
+
+Every experiment reads its hosts from here; nothing downstream opens a coadd,
+but for the anchors, which are cut by the same reader.
+"""
+
+from pathlib import Path
+
+import dagster as dg
+
+from assets.building import OWNER, Built, build_partition
+from dagster_project.partitions import TILE_PARTITIONS_NAME, tiles
+from darkhaloscope import tabular
+from darkhaloscope.hashing import code_version, hash_json
+from darkhaloscope.reports import figures
+from darkhaloscope.schema import BRICKS, PARENTS
+from darkhaloscope.survey import bricks as survey_bricks
+from darkhaloscope.survey import hosts as survey_hosts
+from darkhaloscope.survey import parents as survey_parents
+from darkhaloscope.survey.release import get_release
+from resources.campaign import Campaign
+from resources.compute import Compute
+
+_CODE = code_version("darkhaloscope.survey", "darkhaloscope.schema", "darkhaloscope.tabular")
+_COMMON = {"group_name": "sky", "owners": [OWNER], "code_version": _CODE}
+
+
+@dg.asset(kinds={"python", "fits", "parquet"}, **_COMMON)
+def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
+    """Bricks of the survey root with seeing, depth and what is missing; registers the tiles."""
+    release = get_release(campaign.release)
+
+    def build(staging: Path) -> Built:
+        table = survey_bricks.read_footprint(campaign.survey_path, release)
+        part = tabular.write_table(staging / "bricks.parquet", BRICKS, table)
+        figures.footprint_map(table, staging / "footprint.png")
+        usable = table.filter(survey_bricks.is_usable(table))
+        return Built(
+            rows={part.path: part.rows},
+            summary={
+                "tiles": sorted(set(usable["tile"].to_pylist())),
+                "bricks_ok": usable.num_rows,
+                "bricks_incomplete": table.num_rows - usable.num_rows,
+                "area_deg2": float(sum(usable["area_deg2"].to_pylist())),
+            },
+            pictures=["footprint.png"],
+        )
+
+    result = build_partition(
+        context,
+        campaign.store,
+        "footprint",
+        build=build,
+        config_hash=hash_json([campaign.release]),
+        code_version=_CODE,
+        inputs=survey_bricks.input_hashes(campaign.survey_path, release),
+        schema=BRICKS.label,
+        reuse=campaign.reuse,
+    )
+    context.instance.add_dynamic_partitions(
+        TILE_PARTITIONS_NAME, campaign.store.record("footprint").summary["tiles"]
+    )
+    return result
+
+
+@dg.asset(deps=[footprint], partitions_def=tiles, kinds={"python", "fits", "parquet"}, **_COMMON)
+def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
+    """Parent galaxies of a tile from the sweeps: every selection flag, and the first cut a row failed."""
+    release, tile = get_release(campaign.release), context.partition_key
+    source = campaign.store.record("footprint")
+
+    def build(staging: Path) -> Built:
+        bricks = tabular.read_table(campaign.store.paths(source, ".parquet"))
+        table = survey_parents.select_parents(campaign.survey_path, release, tile, bricks)
+        part = tabular.write_table(staging / "parents.parquet", PARENTS, table)
+        return Built(rows={part.path: part.rows}, summary=survey_parents.summarise(table))
+
+    return build_partition(
+        context,
+        campaign.store,
+        "lrg_parents",
+        tile,
+        build=build,
+        config_hash=hash_json([campaign.release, tile]),
+        code_version=_CODE,
+        inputs={
+            "footprint": source.content_hash,
+            **survey_parents.input_hashes(campaign.survey_path, release),
+        },
+        schema=PARENTS.label,
+        reuse=campaign.reuse,
+    )
+
+
+@dg.asset(deps=[lrg_parents, footprint], partitions_def=tiles, kinds={"python", "fits", "parquet"}, **_COMMON)
+def host_cutouts(
+    context: dg.AssetExecutionContext, campaign: Campaign, compute: dg.ResourceParam[Compute]
+) -> dg.MaterializeResult:
+    """One row per host galaxy of a tile: native pixels, invvar, mask and PSF, cut once from the coadds."""
+    store, sizes, tile = campaign.store, campaign.sizes, context.partition_key
+    parents, bricks = store.record("lrg_parents", tile), store.record("footprint")
+
+    def build(staging: Path) -> Built:
+        units = survey_hosts.plan_host_units(
+            tabular.read_table(store.paths(parents, ".parquet")),
+            tabular.read_table(store.paths(bricks, ".parquet")),
+            survey_root=campaign.survey_path,
+            release=campaign.release,
+            size_px=sizes.host_stamp_px,
+            staging=staging,
+            unit_hosts=sizes.unit_hosts,
+            max_hosts=sizes.max_hosts_per_tile,
+        )
+        results = compute.map(
+            "darkhaloscope.survey.hosts:cut_hosts", units, label=f"cut hosts of tile {tile} [units]"
+        )
+        built = Built.from_units(results)
+        figures.host_sheet([staging / path for path in built.rows], staging / "hosts.png")
+        built.pictures.append("hosts.png")
+        return built
+
+    return build_partition(
+        context,
+        store,
+        "host_cutouts",
+        tile,
+        build=build,
+        config_hash=hash_json([campaign.release, tile, sizes.host_stamp_px, sizes.unit_hosts, sizes.max_hosts_per_tile]),
+        code_version=_CODE,
+        inputs={"lrg_parents": parents.content_hash, "footprint": bricks.content_hash},
+        schema=survey_hosts.HOSTS.label,
+        reuse=campaign.reuse,
+    )

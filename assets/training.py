@@ -1,0 +1,64 @@
+"""The checkpoint of an experiment, trained on shards whose gates are open."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from assets.building import OWNER, Built, build_partition
+from assets.dataset import training_shards
+from dagster_project.enforcement import hold_gates
+from dagster_project.experiments import get_experiment
+from dagster_project.partitions import experiments
+from darkhaloscope.gates.registry import DATA_GATES
+from darkhaloscope.hashing import code_version
+from darkhaloscope.training.request import TrainRequest
+from resources.campaign import Campaign
+from resources.trainer import Trainer
+
+_CODE = code_version("darkhaloscope.training", "darkhaloscope.preprocess")
+CHECKPOINT_FILE = "checkpoint.pt"
+RECORD_FILE = "record.json"
+
+
+@dg.asset(
+    deps=[training_shards, dg.AssetKey("gate_report")],
+    partitions_def=experiments,
+    group_name="training",
+    owners=[OWNER],
+    code_version=_CODE,
+    kinds={"python", "torch"},
+)
+def checkpoint(
+    context: dg.AssetExecutionContext, campaign: Campaign, trainer: dg.ResourceParam[Trainer]
+) -> dg.MaterializeResult:
+    """Weights, PreprocessSpec and training record; refuses shards whose gates are not open."""
+    store, sizes, name = campaign.store, campaign.sizes, context.partition_key
+    experiment = get_experiment(name)
+    shards = store.record("training_shards", name)
+    report = hold_gates(store, "gate_report", name, judged=shards, required=DATA_GATES)
+
+    def build(staging: Path) -> Built:
+        record = trainer.train(
+            context,
+            TrainRequest(
+                experiment=experiment.model_dump(mode="json"),
+                profile=sizes.as_dict(),
+                shard_paths=[str(path) for path in store.paths(shards, ".parquet")],
+                shards_hash=shards.content_hash,
+                output_dir=str(staging),
+            ),
+        )
+        waived = {result.gate for result in report if result.status.value == "waived"}
+        return Built(summary={**record, "waived_gates": ", ".join(sorted(waived))})
+
+    return build_partition(
+        context,
+        store,
+        "checkpoint",
+        name,
+        build=build,
+        config_hash=experiment.config_hash(sizes),
+        code_version=_CODE,
+        inputs={"training_shards": shards.content_hash, "gate_report": report.verdict_hash()},
+        reuse=campaign.reuse,
+    )

@@ -1,0 +1,1 @@
+"""The Dagster application: definitions, partitions, gate enforcement, command line."""

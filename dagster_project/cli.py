@@ -1,0 +1,284 @@
+"""``dhs``: the command line of Dark Halo Scope. Parses, calls, prints; decides nothing.
+
+Every command is a real Dagster run on a persistent instance or a call into the
+library; ``dhs COMMAND --help`` says what it reads and writes.
+"""
+
+import logging
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from darkhaloscope.errors import UserError
+from darkhaloscope.profiles import PROFILES
+
+DEMO_ROOT = Path("runs/demo")
+DEMO_EXPERIMENTS = ("gen5-cosmos", "gen6")
+_CONSOLE = Console()
+
+
+def main() -> None:
+    """Run the command line; a user's error is one message and exit code 2."""
+    # Partitioned checks and two-dimensional mappings are preview and beta in
+    # Dagster; the choice is deliberate, the notice on every command is not.
+    warnings.filterwarnings("ignore", category=Warning, module=r"dagster.*")
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except UserError as error:
+        Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False)
+        sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="Log what the library does.")
+def cli(*, verbose: bool) -> None:
+    """Build, gate, train, grade: a strong-lens campaign as lineage.
+
+    Start with `dhs demo`: a whole campaign on a mock sky in a few minutes.
+    """
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+
+
+_ROOT = click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEMO_ROOT,
+    show_default=True,
+    help="Directory of the campaign: store, Dagster instance, summary, report.",
+)
+_WORKERS = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=os.cpu_count() or 1,
+    show_default=True,
+    help="Worker processes. The bytes do not depend on it.",
+)
+_ENGINE = click.option(
+    "--engine",
+    type=click.Choice(["local", "spark"]),
+    default="local",
+    show_default=True,
+    help="Where work units run. The bytes do not depend on it.",
+)
+_PROFILE = click.option(
+    "--profile",
+    type=click.Choice(sorted(PROFILES)),
+    default="demo",
+    show_default=True,
+    help="Sizes only; functions and formats are the same.",
+)
+_COSMOS = click.option(
+    "--cosmos-catalog",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Source galaxies in GalSim's RealGalaxyCatalog layout. [default: mock galaxies]",
+)
+_CUTOUTS = click.option(
+    "--score-cutouts",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of real cutouts (npz) to score with every experiment and show beside injected stamps.",
+)
+_EXPERIMENTS = click.option(
+    "-e",
+    "--experiment",
+    "experiments",
+    multiple=True,
+    help="Experiment (a YAML file in experiments/); repeat for several.",
+)
+
+
+@cli.command()
+@_ROOT
+@_EXPERIMENTS
+@_PROFILE
+@_WORKERS
+@_ENGINE
+@_COSMOS
+@_CUTOUTS
+@click.option("--fresh", is_flag=True, help="Build every partition again, even if its plan is unchanged.")
+def demo(
+    *,
+    root: Path,
+    experiments: tuple[str, ...],
+    profile: str,
+    workers: int,
+    engine: str,
+    cosmos_catalog: Path | None,
+    score_cutouts: Path | None,
+    fresh: bool,
+) -> None:
+    """Run a whole campaign on a mock sky: from FITS files to a comparison of models.
+
+    Writes a survey tree in DR10's layout and a mock COSMOS catalogue below ROOT,
+    materialises every asset for each experiment through real Dagster runs, and
+    ends with ROOT/summary.json and ROOT/report/index.html. `make ui` then shows
+    lineage, partitions, checks and figures.
+    """
+    from darkhaloscope.profiles import get_profile
+    from darkhaloscope.sources.mock_cosmos import write_mock_cosmos
+    from darkhaloscope.survey.mock import MockSkyConfig, write_mock_sky
+
+    started = time.perf_counter()
+    sizes = get_profile(profile)
+    _CONSOLE.rule("[bold]Dark Halo Scope: a campaign on a mock sky")
+    write_mock_sky(root / "survey", MockSkyConfig.for_profile(sizes.name), workers=workers)
+    if cosmos_catalog is None:
+        write_mock_cosmos(root / "cosmos", n_galaxies=sizes.mock_galaxies, seed=1)
+    _CONSOLE.print(f"mock sky and sources: {time.perf_counter() - started:.0f} s")
+    _campaign(
+        root=root,
+        experiments=experiments or DEMO_EXPERIMENTS,
+        tiles=(),
+        resource={
+            "cosmos_catalog": str(cosmos_catalog or ""),
+            "profile": profile,
+            "reuse": not fresh,
+        },
+        workers=workers,
+        engine=engine,
+        cutouts=score_cutouts,
+        started=started,
+    )
+
+
+@cli.command()
+@_EXPERIMENTS
+@click.option("--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Campaign directory.")
+@click.option(
+    "--survey-root",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Survey tree in DR10's own layout.",
+)
+@click.option(
+    "--anchors",
+    "anchor_csv",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Known lenses and look-alikes in lenscat's columns. [default: SURVEY_ROOT/catalogs/known-objects.csv]",
+)
+@click.option("--tiles", default="", help="Tiles, comma-separated, e.g. 042,317. [default: all of the footprint]")
+@_PROFILE
+@_WORKERS
+@_ENGINE
+@_COSMOS
+@_CUTOUTS
+def run(
+    *,
+    experiments: tuple[str, ...],
+    root: Path,
+    survey_root: Path,
+    anchor_csv: Path | None,
+    tiles: str,
+    profile: str,
+    workers: int,
+    engine: str,
+    cosmos_catalog: Path | None,
+    score_cutouts: Path | None,
+) -> None:
+    """Run the same campaign on your own survey tree and source catalogue.
+
+    \b
+    dhs run -e gen6 --root runs/dr10 --survey-root /data/dr10 \\
+        --cosmos-catalog /data/COSMOS_25.2_training_sample --tiles 317,318 --profile full
+    """
+    if not experiments:
+        raise click.UsageError("name at least one experiment with --experiment")
+    _campaign(
+        root=root,
+        experiments=experiments,
+        tiles=tuple(t.strip() for t in tiles.split(",") if t.strip()),
+        resource={
+            "survey_root": str(survey_root),
+            "anchor_csv": str(anchor_csv or ""),
+            "cosmos_catalog": str(cosmos_catalog or ""),
+            "profile": profile,
+        },
+        workers=workers,
+        engine=engine,
+        cutouts=score_cutouts,
+        started=time.perf_counter(),
+    )
+
+
+def _campaign(
+    *,
+    root: Path,
+    experiments: tuple[str, ...],
+    tiles: tuple[str, ...],
+    resource: dict,
+    workers: int,
+    engine: str,
+    cutouts: Path | None,
+    started: float,
+) -> None:
+    """Run the jobs, write summary and report, print the table; exit 1 if a step failed."""
+    from dagster_project.definitions import build_defs
+    from dagster_project.experiments import get_experiment
+    from dagster_project.runner import StepResult, open_instance, run_campaign
+    from darkhaloscope.reports.html import write_report
+    from darkhaloscope.reports.summary import build_summary, write_summary
+    from resources.campaign import Campaign
+    from resources.compute import LocalCompute, SparkCompute
+    from resources.trainer import LocalTrainer
+
+    for name in experiments:
+        get_experiment(name)
+    campaign = Campaign(root=str(root), tiles=list(tiles), **resource)
+    defs = build_defs(
+        resource_overrides={
+            "campaign": campaign,
+            "compute": LocalCompute(workers=workers)
+            if engine == "local"
+            else SparkCompute(master=f"local[{workers}]"),
+            "trainer": LocalTrainer(threads=workers),
+        }
+    )
+
+    def on_end(step: StepResult) -> None:
+        mark = "[green]ok[/]" if step.success else "[bold red]failed[/]"
+        _CONSOLE.print(
+            f"{time.perf_counter() - started:6.0f} s  {mark}  {step.job:16} {step.partition:18} "
+            f"{step.seconds:6.1f} s  {step.peak_mb:6.0f} MB",
+            highlight=False,
+        )
+        if step.error:
+            _CONSOLE.print(f"          {step.error}", style="red", highlight=False)
+
+    with open_instance(root / "dagster") as instance:
+        steps = run_campaign(defs, instance, experiments, tiles, on_end=on_end)
+    summary = build_summary(
+        campaign.store,
+        [get_experiment(name) for name in experiments],
+        campaign.sizes,
+        steps=[vars(step) for step in steps],
+        seconds=time.perf_counter() - started,
+        cutouts=cutouts,
+    )
+    write_summary(summary, root / "summary.json")
+    page = write_report(summary, campaign.store, root / "report", cutouts=cutouts)
+    _print_summary(summary)
+    _CONSOLE.print(f"\nsummary  {root / 'summary.json'}\nreport   {page}\nUI       make ui", highlight=False)
+    if not all(step.success for step in steps):
+        sys.exit(1)
+
+
+def _print_summary(summary: dict) -> None:
+    from darkhaloscope.reports.summary import headline
+
+    columns, rows = headline(summary)
+    table = Table(title="Results", show_lines=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    _CONSOLE.print(table)

@@ -1,0 +1,111 @@
+"""Gates as locks and as faces: a failure consumers cannot pass, and checks people see.
+
+The lock is ``darkhaloscope.gates.enforce.require_gate``; here its refusal
+becomes a Dagster failure that is never retried, and a stored verdict becomes an
+asset check result. A blocking check alone would hold within one run only.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from dagster_project.metadata import picture_metadata
+from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
+from darkhaloscope.errors import UserError
+from darkhaloscope.gates.enforce import require_gate
+from darkhaloscope.gates.result import GateReport, GateResult, GateStatus
+
+REPORT_FILE = "report.json"
+
+
+def read_report(store: ArtifactStore, name: str, *partition: str) -> GateReport | None:
+    """Return a stored gate report, or None if there is none."""
+    if not store.has(name, *partition):
+        return None
+    record = store.record(name, *partition)
+    return GateReport.from_json(store.paths(record, REPORT_FILE)[0].read_text())
+
+
+def hold_gates(
+    store: ArtifactStore, report_name: str, *partition: str, judged: ArtifactRecord, required: Sequence[str]
+) -> GateReport:
+    """Return the report if every gate is open for exactly the judged artefact.
+
+    Raises
+    ------
+    dagster.Failure
+        Never retried: naming the gates that are shut and the next step.
+    """
+    try:
+        report = read_report(store, report_name, *partition)
+        require_gate(report, judged.content_hash, required)
+    except UserError as error:
+        raise dg.Failure(
+            description=f"{judged.key} may not be used. {error}", allow_retries=False
+        ) from error
+    assert report is not None  # require_gate refuses None
+    return report
+
+
+def check_results(report: GateReport, directory: Path) -> list[dg.AssetCheckResult]:
+    """Return one check result per gate of a report.
+
+    A waived gate shows as a warning, so the dashboard never looks green where a
+    gate failed; a blocking failure is an error; a failure that only informs
+    does not fail the check but is in its metadata.
+    """
+    return [_check_result(report.of(gate), directory) for gate in report.gates()]
+
+
+def _check_result(results: list[GateResult], directory: Path) -> dg.AssetCheckResult:
+    deciding = min(results, key=_severity_order)
+    metadata: dict[str, Any] = {
+        "status": deciding.status.value,
+        "reason": deciding.reason,
+        "n": deciding.n_effective,
+        "seconds": sum(result.seconds for result in results),
+        "threshold_source": deciding.threshold_source,
+        "artefact_hash": deciding.artefact_hash,
+    }
+    for result in results:
+        prefix = f"{result.view}/" if result.view else ""
+        for key in ("value", "lower", "upper", "threshold"):
+            number = getattr(result, key)
+            if number is not None:
+                metadata[prefix + key] = float(number)
+        metadata[f"{prefix}values"] = dg.MetadataValue.json(result.values)
+        if result.figure and (directory / result.figure).is_file():
+            metadata |= picture_metadata(directory / result.figure)
+    if deciding.status is GateStatus.WAIVED:
+        metadata["waiver"] = deciding.values["waiver"]["reason"]
+    failed = deciding.blocking and deciding.status in (
+        GateStatus.FAIL,
+        GateStatus.DEFERRED,
+        GateStatus.WAIVED,
+    )
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey(deciding.artefact),
+        check_name=deciding.gate,
+        passed=not failed,
+        severity=(
+            dg.AssetCheckSeverity.WARN
+            if deciding.status is GateStatus.WAIVED
+            else dg.AssetCheckSeverity.ERROR
+        ),
+        description=deciding.reason,
+        metadata=metadata,
+    )
+
+
+def _severity_order(result: GateResult) -> tuple[bool, int]:
+    """Sort blocking results first, and among them the worst first."""
+    worst_first = (
+        GateStatus.FAIL,
+        GateStatus.DEFERRED,
+        GateStatus.WAIVED,
+        GateStatus.PASS,
+        GateStatus.NOT_APPLICABLE,
+    )
+    return (not result.blocking, worst_first.index(result.status))

@@ -1,0 +1,1 @@
+"""Asset jobs and schedules. No asset logic."""

@@ -1,0 +1,80 @@
+"""One job per partition shape: a job with mixed partitions does not resolve.
+
+Run in this order they make a campaign; each can be run alone.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import dagster as dg
+
+
+class Shape(Enum):
+    """The partitions of a job."""
+
+    SINGLE = "none"
+    TILE = "tile"
+    EXPERIMENT = "experiment"
+    EXPERIMENT_TILE = "experiment x tile"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A job: its name, the assets it materialises, its partitions and its meaning."""
+
+    name: str
+    assets: tuple[str, ...]
+    shape: Shape
+    description: str
+
+
+STEPS = (
+    Step(
+        "sky_and_sources",
+        ("footprint", "cosmos_bank", "anchor_catalog"),
+        Shape.SINGLE,
+        "Footprint of the survey root, source bank, catalogue of known objects.",
+    ),
+    Step("hosts", ("lrg_parents", "host_cutouts"), Shape.TILE, "Parents and host cutouts of a tile."),
+    Step(
+        "stamps",
+        ("manifest", "injected_stamps"),
+        Shape.EXPERIMENT_TILE,
+        "Manifest and injected stamps of an experiment in a tile.",
+    ),
+    Step(
+        "dataset",
+        ("training_shards", "gate_report"),
+        Shape.EXPERIMENT,
+        "Shards of an experiment and the verdict on them; fails if a blocking gate is shut.",
+    ),
+    Step(
+        "train",
+        ("checkpoint", "model_gate_report"),
+        Shape.EXPERIMENT,
+        "Checkpoint of an experiment and the verdict on it; refuses shards whose gates are shut.",
+    ),
+    Step("anchors", ("anchor_stamps",), Shape.SINGLE, "Stamps of real objects past the pointing gate."),
+    Step(
+        "evaluate",
+        ("anchor_evaluation", "selection_function"),
+        Shape.EXPERIMENT,
+        "Recall and contamination on real objects, and the selection function.",
+    ),
+    Step("compare", ("model_comparison",), Shape.SINGLE, "All experiments side by side."),
+)
+"""The jobs in the order data flows."""
+
+
+def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
+    """Return one asset job per step; the checks of its assets run with it."""
+    return [
+        dg.define_asset_job(
+            step.name,
+            selection=dg.AssetSelection.assets(*step.assets)
+            | dg.AssetSelection.checks_for_assets(*[dg.AssetKey(key) for key in step.assets]),
+            description=step.description,
+            executor_def=dg.in_process_executor,
+        )
+        for step in STEPS
+    ]

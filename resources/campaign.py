@@ -1,0 +1,64 @@
+"""The campaign: where its inputs and its store are, and how large it is.
+
+This is the one resource that knows paths. It opens nothing until an asset asks.
+"""
+
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from darkhaloscope.artifacts import ArtifactStore
+from darkhaloscope.profiles import Profile, get_profile
+
+
+class Campaign(dg.ConfigurableResource):
+    """Roots and sizes of a campaign."""
+
+    root: str = Field(default="runs/demo", description="Directory of the campaign; the store is below it.")
+    survey_root: str = Field(default="", description="Survey tree in DR10's layout; empty: <root>/survey.")
+    cosmos_catalog: str = Field(
+        default="", description="Folder in GalSim's RealGalaxyCatalog layout; empty: <root>/cosmos."
+    )
+    anchor_csv: str = Field(
+        default="",
+        description="Known lenses and look-alikes in lenscat's columns; "
+        "empty: <survey root>/catalogs/known-objects.csv.",
+    )
+    release: str = Field(default="dr10-south", description="Survey release, see darkhaloscope.survey.release.")
+    profile: str = Field(default="demo", description="Sizes: demo, full or test.")
+    tiles: list[str] = Field(default=[], description="Tiles of the campaign; empty: all of the footprint.")
+    reuse: bool = Field(
+        default=True, description="Keep a partition that the same plan has made and whose hashes agree."
+    )
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The store of this campaign."""
+        return ArtifactStore(Path(self.root) / "store")
+
+    @property
+    def sizes(self) -> Profile:
+        """The profile's sizes."""
+        return get_profile(self.profile)
+
+    @property
+    def survey_path(self) -> Path:
+        """Root of the survey tree."""
+        return Path(self.survey_root) if self.survey_root else Path(self.root) / "survey"
+
+    @property
+    def cosmos_path(self) -> Path:
+        """Folder of the source galaxies."""
+        return Path(self.cosmos_catalog) if self.cosmos_catalog else Path(self.root) / "cosmos"
+
+    @property
+    def anchor_path(self) -> Path:
+        """Catalogue of known lenses and look-alikes."""
+        return (
+            Path(self.anchor_csv) if self.anchor_csv else self.survey_path / "catalogs" / "known-objects.csv"
+        )
+
+    def campaign_tiles(self) -> list[str]:
+        """Return the tiles that this campaign must hold, from the footprint or as named."""
+        return list(self.tiles) or list(self.store.record("footprint").summary["tiles"])
