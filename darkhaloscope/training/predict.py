@@ -8,7 +8,7 @@ score does not depend on its neighbours.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from darkhaloscope.training.models import LensFinder
 BATCH_ROWS = 128
 """Rows per forward pass unless the caller says otherwise."""
 
-Conditions = pa.Table | NDArray[np.float32] | None
+Conditions: TypeAlias = "pa.Table | NDArray[np.float32] | None"
 
 
 class LoadedModel:
@@ -53,7 +53,7 @@ class LoadedModel:
         self.sha256 = sha256
         self.preprocess: PreprocessSpec = checkpoint.preprocess
         self._device = torch.device(device)
-        self._network = checkpoint.network().to(self._device, memory_format=torch.channels_last)
+        self._network = checkpoint.network().to(self._device).to(memory_format=torch.channels_last)
 
     def score(
         self, images: NDArray[Any], conditions: Conditions = None, *, batch_rows: int = BATCH_ROWS
