@@ -6,16 +6,11 @@ import dagster as dg
 
 from assets.building import OWNER, Built, build_partition
 from assets.sky import footprint
-from dagster_project.enforcement import REPORT_FILE, check_results, read_report
 from darkhaloscope import tabular
-from darkhaloscope.evaluation import anchor_stamps as stamps
 from darkhaloscope.evaluation import anchors
-from darkhaloscope.gates.registry import GATES
 from darkhaloscope.hashing import code_version, hash_json, sha256_file
-from darkhaloscope.reports import figures
-from darkhaloscope.schema import ANCHOR_STAMPS, ANCHORS
+from darkhaloscope.schema import ANCHORS
 from darkhaloscope.survey.release import get_release
-from darkhaloscope.survey.tiles import assign_splits
 from resources.campaign import Campaign
 
 _CODE = code_version("darkhaloscope.evaluation", "darkhaloscope.gates.anchors", "darkhaloscope.survey")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from assets.anchors import anchor_catalog
 from assets.building import OWNER, Built, build_partition
 from assets.sky import footprint, host_cutouts
 from assets.sources import BANK_FILE, cosmos_bank
-from assets.anchors import anchor_catalog
 from dagster_project.experiments import get_experiment
 from dagster_project.partitions import (
     all_tiles_of_one_experiment,

@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+from darkhaloscope.gates.run import run_data_gates, run_model_gates
+from darkhaloscope.reports.gates import write_gate_report
+from darkhaloscope.stamps.shards import ShardSet
 
 from assets.building import OWNER, Built, build_partition
 from assets.dataset import injected_stamps, tile_records, training_shards
@@ -25,10 +28,7 @@ from dagster_project.partitions import (
 from darkhaloscope import tabular
 from darkhaloscope.gates.registry import DATA_GATES, GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateReport, GateStatus
-from darkhaloscope.reports.gates import write_gate_report
-from darkhaloscope.gates.run import run_data_gates, run_model_gates
 from darkhaloscope.hashing import code_version
-from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.survey.tiles import assign_splits
 from resources.campaign import Campaign
 

@@ -222,14 +222,15 @@ def _campaign(
     started: float,
 ) -> None:
     """Run the jobs, write summary and report, print the table; exit 1 if a step failed."""
+    from darkhaloscope.reports.html import write_report
+    from darkhaloscope.reports.summary import build_summary, write_summary
+    from resources.trainer import LocalTrainer
+
     from dagster_project.definitions import build_defs
     from dagster_project.experiments import get_experiment
     from dagster_project.runner import StepResult, open_instance, run_campaign
-    from darkhaloscope.reports.html import write_report
-    from darkhaloscope.reports.summary import build_summary, write_summary
     from resources.campaign import Campaign
     from resources.compute import LocalCompute, SparkCompute
-    from resources.trainer import LocalTrainer
 
     for name in experiments:
         get_experiment(name)

@@ -12,8 +12,8 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from darkhaloscope.metering import StageMeter
 from dagster_project.partitions import TILE_PARTITIONS_NAME
+from darkhaloscope.metering import StageMeter
 from jobs.campaign import STEPS, Shape
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -83,8 +83,8 @@ def run_campaign(
     instance: dg.DagsterInstance,
     experiments: Sequence[str],
     tiles: Sequence[str] = (),
-    on_start: Callable[[str, str], None] = lambda job, partition: None,
-    on_end: Callable[[StepResult], None] = lambda result: None,
+    on_start: Callable[[str, str], None] = lambda _job, _partition: None,
+    on_end: Callable[[StepResult], None] = lambda _result: None,
 ) -> list[StepResult]:
     """Run every job of a campaign.
 
