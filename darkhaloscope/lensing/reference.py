@@ -1,0 +1,207 @@
+"""The oracle: the same scenes rendered by lenstronomy.
+
+Slow and independent: deflection, interpolation and the PSF profile are
+lenstronomy's own code, and the PSF is a kernel image, not a transfer function.
+lenstronomy is imported on first use. Each source gets a new light model, because
+``INTERPOL`` keeps the first image it is given.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkhaloscope.lensing.psf import (
+    MOFFAT_BETA,
+    convolve,
+    moffat_kernel,
+    moffat_radius_arcsec,
+    moffat_scale_arcsec,
+)
+from darkhaloscope.lensing.render import Rendered
+from darkhaloscope.lensing.scene import Scenes, check_templates
+from darkhaloscope.lensing.sie import ellipticity_from_axis_ratio
+
+FloatArray = NDArray[np.float64]
+
+KERNEL_ENCLOSED_FLUX = 0.9999
+
+
+def reference_render(
+    templates: NDArray[Any],
+    *,
+    template_scale_arcsec: float,
+    size_px: int,
+    pixel_scale_arcsec: float,
+    supersampling: int = 4,
+    margin_px: int = 16,
+    with_psf: bool = True,
+    **parameters: Any,
+) -> Rendered:
+    """Render lensed sources with lenstronomy.
+
+    Parameters
+    ----------
+    templates, template_scale_arcsec, size_px, pixel_scale_arcsec
+        As in :func:`darkhaloscope.lensing.render.render_lensed`.
+    supersampling : int
+        Rays along one side of a pixel; the PSF is convolved on the same grid.
+    margin_px : int
+        Pixels rendered beyond each edge, so that light outside the stamp reaches it
+        through the PSF and counts for the magnification.
+    with_psf : bool
+        False returns the image before the PSF.
+    **parameters
+        The remaining parameters of ``render_lensed``.
+
+    Returns
+    -------
+    Rendered
+        Image in single precision, computed in double.
+    """
+    templates = np.asarray(templates, dtype=np.float64)
+    check_templates(templates)
+    n = templates.shape[0]
+    scenes = Scenes.of(n, **parameters)
+    bands = scenes.flux_nmgy.shape[1]
+    field_px = size_px + 2 * margin_px
+    image = np.empty((n, bands, size_px, size_px), np.float32)
+    magnification = np.empty(n)
+    for i in range(n):
+        fine = _surface_brightness(
+            templates[i], scenes, i, template_scale_arcsec, field_px, pixel_scale_arcsec, supersampling
+        )
+        ray_area = (pixel_scale_arcsec / supersampling) ** 2
+        magnification[i] = fine.sum() * ray_area
+        for band in range(bands):
+            light = fine
+            if with_psf:
+                light = _convolve(
+                    fine, float(scenes.psf_fwhm_arcsec[i, band]), pixel_scale_arcsec / supersampling
+                )
+            pixels = light.reshape(field_px, supersampling, field_px, supersampling).sum(axis=(1, 3))
+            inner = pixels[margin_px : margin_px + size_px, margin_px : margin_px + size_px]
+            image[i, band] = scenes.flux_nmgy[i, band] * ray_area * inner
+    return Rendered(image, magnification)
+
+
+def oracle_flux_nmgy(
+    templates: NDArray[Any],
+    *,
+    template_scale_arcsec: float,
+    size_px: int,
+    pixel_scale_arcsec: float,
+    supersampling: int = 4,
+    margin_px: int = 16,
+    **parameters: Any,
+) -> FloatArray:
+    """Return the flux that an arc puts on the stamp in each band, by lenstronomy.
+
+    The sum over the stamp of the convolved image is the sum of the unconvolved
+    light weighted with the share of the PSF that falls on the stamp, so no image
+    is convolved per row and band.
+
+    Parameters
+    ----------
+    templates, template_scale_arcsec, size_px, pixel_scale_arcsec, supersampling, margin_px, **parameters
+        As in :func:`reference_render`.
+
+    Returns
+    -------
+    ndarray, shape (n, bands)
+        Unit: nMgy.
+    """
+    templates = np.asarray(templates, dtype=np.float64)
+    check_templates(templates)
+    n = templates.shape[0]
+    scenes = Scenes.of(n, **parameters)
+    field_px = size_px + 2 * margin_px
+    ray_area = (pixel_scale_arcsec / supersampling) ** 2
+    on_stamp = np.pad(np.ones((size_px, size_px)), margin_px)
+    flux = np.empty(scenes.flux_nmgy.shape)
+    for i in range(n):
+        fine = _surface_brightness(
+            templates[i], scenes, i, template_scale_arcsec, field_px, pixel_scale_arcsec, supersampling
+        )
+        pixels = fine.reshape(field_px, supersampling, field_px, supersampling).sum(axis=(1, 3)) * ray_area
+        for band, fwhm_arcsec in enumerate(scenes.psf_fwhm_arcsec[i]):
+            share = convolve(on_stamp, moffat_kernel(float(fwhm_arcsec), pixel_scale_arcsec))
+            flux[i, band] = scenes.flux_nmgy[i, band] * float((pixels * share).sum())
+    return flux
+
+
+def _axis_arcsec(field_px: int, pixel_scale_arcsec: float, supersampling: int) -> FloatArray:
+    count = field_px * supersampling
+    return np.asarray((np.arange(count) - (count - 1) / 2.0) * (pixel_scale_arcsec / supersampling))
+
+
+def _surface_brightness(
+    template: FloatArray,
+    scenes: Scenes,
+    row: int,
+    template_scale_arcsec: float,
+    field_px: int,
+    pixel_scale_arcsec: float,
+    supersampling: int,
+) -> FloatArray:
+    """Return the lensed surface brightness of a source of unit flux on the fine grid. Unit: 1/arcsec^2."""
+    from lenstronomy.LensModel.lens_model import LensModel
+    from lenstronomy.LightModel.light_model import LightModel
+
+    axis = _axis_arcsec(field_px, pixel_scale_arcsec, supersampling)
+    x, y = (grid.ravel() for grid in np.meshgrid(axis, axis))
+    lens_x, lens_y = scenes.lens_x_arcsec[row], scenes.lens_y_arcsec[row]
+    e1, e2 = ellipticity_from_axis_ratio(scenes.lens_q[row], scenes.lens_phi_rad[row])
+    lens = LensModel(["SIE", "SHEAR"])
+    source_x, source_y = lens.ray_shooting(
+        x,
+        y,
+        [
+            {
+                "theta_E": scenes.theta_e_arcsec[row],
+                "e1": float(e1),
+                "e2": float(e2),
+                "center_x": lens_x,
+                "center_y": lens_y,
+            },
+            {
+                "gamma1": scenes.gamma1[row],
+                "gamma2": scenes.gamma2[row],
+                "ra_0": lens_x,
+                "dec_0": lens_y,
+            },
+        ],
+    )
+    image = template[:, ::-1] if scenes.src_flip[row] else template
+    light = LightModel(["INTERPOL"])
+    brightness = light.surface_brightness(
+        source_x,
+        source_y,
+        [
+            {
+                "image": image / template_scale_arcsec**2,
+                "amp": 1.0,
+                "center_x": lens_x + scenes.src_x_arcsec[row],
+                "center_y": lens_y + scenes.src_y_arcsec[row],
+                "phi_G": scenes.src_rotation_rad[row],
+                "scale": template_scale_arcsec,
+            }
+        ],
+    )
+    return np.asarray(brightness).reshape(axis.size, axis.size)
+
+
+def _convolve(fine: FloatArray, fwhm_arcsec: float, step_arcsec: float) -> FloatArray:
+    """Convolve the fine grid with lenstronomy's Moffat, drawn to 99.99 % of its flux."""
+    from lenstronomy.LightModel.Profiles.moffat import Moffat
+    from scipy.signal import fftconvolve
+
+    radius = float(moffat_radius_arcsec(KERNEL_ENCLOSED_FLUX, fwhm_arcsec))
+    half = int(np.ceil(radius / step_arcsec))
+    axis = np.arange(-half, half + 1) * step_arcsec
+    x, y = (grid.ravel() for grid in np.meshgrid(axis, axis))
+    values = Moffat().function(x, y, 1.0, float(moffat_scale_arcsec(fwhm_arcsec)), MOFFAT_BETA)
+    kernel = np.asarray(values).reshape(axis.size, axis.size)
+    return np.asarray(fftconvolve(fine, kernel / kernel.sum(), mode="same"))

@@ -1,0 +1,240 @@
+"""Scenes: the parameters of a batch of lensed sources, checked, and what follows from them.
+
+A scene is one deflector, one source and one PSF per band. Everything here is
+double precision and once per scene; the loops over rays are in ``kernels``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkhaloscope.errors import ContractError, DataError, describe
+from darkhaloscope.lensing import shear, sie
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+FWHM_RANGE_ARCSEC = (0.4, 4.0)
+SHEAR_MAX = 0.5
+TEMPLATE_SUM_TOLERANCE = 2e-3
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Parameters of n scenes with b bands, each field of shape (n,) unless stated.
+
+    Parameters
+    ----------
+    theta_e_arcsec, lens_q, lens_phi_rad : ndarray
+        SIE of the deflector.
+    gamma1, gamma2 : ndarray
+        Shear, centred on the deflector.
+    lens_x_arcsec, lens_y_arcsec : ndarray
+        Deflector relative to the stamp centre.
+    src_x_arcsec, src_y_arcsec : ndarray
+        Source relative to the deflector, in the source plane.
+    src_rotation_rad : ndarray
+        Template x axis from +x towards +y.
+    src_flip : ndarray of bool
+        Template mirrored in its x before it is rotated.
+    psf_fwhm_arcsec : ndarray, shape (n, b)
+        Moffat FWHM.
+    flux_nmgy : ndarray, shape (n, b)
+        Unlensed flux of the source.
+    """
+
+    theta_e_arcsec: FloatArray
+    lens_q: FloatArray
+    lens_phi_rad: FloatArray
+    gamma1: FloatArray
+    gamma2: FloatArray
+    lens_x_arcsec: FloatArray
+    lens_y_arcsec: FloatArray
+    src_x_arcsec: FloatArray
+    src_y_arcsec: FloatArray
+    src_rotation_rad: FloatArray
+    src_flip: BoolArray
+    psf_fwhm_arcsec: FloatArray
+    flux_nmgy: FloatArray
+
+    @classmethod
+    def of(cls, n: int, **values: Any) -> Self:
+        """Broadcast scalars to n scenes and check every value.
+
+        Raises
+        ------
+        ContractError
+            If a shape is not (n,) or, for the two per-band fields, (n, b).
+        DataError
+            If a value is not finite or out of range, naming field and row.
+        """
+        arrays: dict[str, Any] = {}
+        for field in fields(cls):
+            dtype = np.bool_ if field.name == "src_flip" else np.float64
+            array: NDArray[Any] = np.asarray(values[field.name], dtype=dtype)
+            per_band = field.name in {"psf_fwhm_arcsec", "flux_nmgy"}
+            if array.ndim == 0 and not per_band:
+                array = np.full(n, array)
+            if array.ndim != 1 + per_band or array.shape[0] != n:
+                raise ContractError(
+                    describe(
+                        "Scenes",
+                        field=field.name,
+                        expected=f"shape ({n}, bands)" if per_band else f"shape ({n},)",
+                        got=array.shape,
+                    )
+                )
+            arrays[field.name] = array
+        scenes = cls(**arrays)
+        scenes._check()
+        return scenes
+
+    def _check(self) -> None:
+        if self.psf_fwhm_arcsec.shape != self.flux_nmgy.shape:
+            raise ContractError(
+                describe(
+                    "Scenes",
+                    field="psf_fwhm_arcsec",
+                    expected=f"the shape of flux_nmgy, {self.flux_nmgy.shape}",
+                    got=self.psf_fwhm_arcsec.shape,
+                )
+            )
+        for field in fields(self):
+            require_rows(np.isfinite(getattr(self, field.name)), self, field.name, "finite")
+        require_rows(self.theta_e_arcsec >= 0.0, self, "theta_e_arcsec", "at least 0")
+        require_rows(
+            (self.lens_q >= sie.Q_MIN) & (self.lens_q <= 1.0), self, "lens_q", f"in [{sie.Q_MIN}, 1]"
+        )
+        gamma = shear.modulus(self.gamma1, self.gamma2)
+        require_rows(gamma <= SHEAR_MAX, self, "gamma1", f"a shear of at most {SHEAR_MAX}")
+        low, high = FWHM_RANGE_ARCSEC
+        fwhm = self.psf_fwhm_arcsec
+        require_rows((fwhm >= low) & (fwhm <= high), self, "psf_fwhm_arcsec", f"in [{low}, {high}] arcsec")
+        require_rows(self.flux_nmgy >= 0.0, self, "flux_nmgy", "at least 0")
+
+    def reach_arcsec(self, half_template_arcsec: float) -> FloatArray:
+        """Return a radius about each deflector beyond which no ray meets the template.
+
+        With position theta relative to the deflector, a ray that meets the
+        template satisfies |theta - alpha - shear| <= |source| + h sqrt(2), so
+        |theta| (1 - |gamma|) <= |source| + h sqrt(2) + max |alpha|.
+
+        Parameters
+        ----------
+        half_template_arcsec : float
+            Half the side of the template, with the interpolation border.
+        """
+        deflection = sie.maximum_deflection(theta_e_arcsec=self.theta_e_arcsec, q=self.lens_q)
+        source = np.hypot(self.src_x_arcsec, self.src_y_arcsec) + half_template_arcsec * np.sqrt(2.0)
+        return np.asarray((source + deflection) / (1.0 - shear.modulus(self.gamma1, self.gamma2)))
+
+
+def require_rows(good: NDArray[Any], scenes: Scenes, field: str, expected: str) -> None:
+    """Raise a DataError that names the first row of ``field`` where ``good`` is false."""
+    if good.all():
+        return
+    position = tuple(int(i) for i in np.argwhere(~good)[0])
+    raise DataError(
+        describe(
+            "Scene parameter out of range",
+            field=field,
+            row=position[0],
+            expected=expected,
+            got=getattr(scenes, field)[position],
+        )
+    )
+
+
+def check_templates(templates: NDArray[Any]) -> None:
+    """Check that templates are square, finite and sum to 1.
+
+    A template is the share of the source's flux per template pixel. Giving
+    surface brightness or counts instead is refused here.
+
+    Raises
+    ------
+    ContractError
+        If the shape is not (n, t, t).
+    DataError
+        If a template holds a non-finite value or does not sum to 1.
+    """
+    if templates.ndim != 3 or templates.shape[1] != templates.shape[2]:
+        raise ContractError(describe("Templates", expected="shape (n, t, t)", got=templates.shape))
+    sums = templates.sum(axis=(1, 2), dtype=np.float64)
+    good = np.abs(sums - 1.0) <= TEMPLATE_SUM_TOLERANCE
+    if not good.all():  # a NaN or infinity makes the sum non-finite and lands here too
+        row = int(np.argmin(good))
+        raise DataError(
+            describe(
+                "Template",
+                row=row,
+                expected="a sum of 1 (share of the flux per template pixel)",
+                got=float(sums[row]),
+            )
+        )
+
+
+def scene_constants(
+    scenes: Scenes, template_scale_arcsec: float, template_px: int, ring_px: int
+) -> FloatArray:
+    """Reduce each scene to the constants of the ray loop.
+
+    In the frame of the major axis, rotation matrix P (stamp to lens frame), a
+    ray at x meets the source plane, relative to the source, in stamp axes, at
+    (I - Gamma) P^T x - P^T alpha - s. The matrix T turns that into template
+    pixels: rotate by the source angle, mirror, divide by the template scale.
+
+    Parameters
+    ----------
+    scenes : Scenes
+        n scenes.
+    template_scale_arcsec : float
+        Side of a template pixel.
+    template_px, ring_px : int
+        Side of the template and width of the zero ring around it.
+
+    Returns
+    -------
+    ndarray, shape (n, 17)
+        lens x, y; cos, sin phi; q; 1 - q^2; T (I - Gamma) P^T (4); 2 b T P^T (4);
+        template pixel of the undeflected centre (2); reach (arcsec).
+    """
+    n = scenes.lens_q.shape[0]
+    cos, sin = np.cos(scenes.lens_phi_rad), np.sin(scenes.lens_phi_rad)
+    from_lens = np.array([[cos, -sin], [sin, cos]]).transpose(2, 0, 1)
+    one = np.ones(n)
+    mapping = np.array(
+        [[one - scenes.gamma1, -scenes.gamma2], [-scenes.gamma2, one + scenes.gamma1]]
+    ).transpose(2, 0, 1)
+    cos_s, sin_s = np.cos(scenes.src_rotation_rad), np.sin(scenes.src_rotation_rad)
+    mirror = np.where(scenes.src_flip, -1.0, 1.0)
+    to_template = np.array([[mirror * cos_s, mirror * sin_s], [-sin_s, cos_s]]).transpose(2, 0, 1)
+    to_template = to_template / template_scale_arcsec
+    two_b = 2.0 * scenes.theta_e_arcsec * np.sqrt(scenes.lens_q)
+    source = np.stack([scenes.src_x_arcsec, scenes.src_y_arcsec], axis=1)
+    centre = (template_px + 2 * ring_px - 1) / 2.0 - np.einsum("nij,nj->ni", to_template, source)
+    half_template = 0.5 * (template_px + 1) * template_scale_arcsec
+    return np.concatenate(
+        [
+            np.stack(
+                [
+                    scenes.lens_x_arcsec,
+                    scenes.lens_y_arcsec,
+                    cos,
+                    sin,
+                    scenes.lens_q,
+                    1.0 - scenes.lens_q**2,
+                ],
+                axis=1,
+            ),
+            (to_template @ mapping @ from_lens).reshape(n, 4),
+            (two_b[:, None, None] * (to_template @ from_lens)).reshape(n, 4),
+            centre,
+            scenes.reach_arcsec(half_template)[:, None],
+        ],
+        axis=1,
+    )
