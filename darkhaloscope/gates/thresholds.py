@@ -136,5 +136,6 @@ class Thresholds:
         """Return one limit with its source."""
         return self._limits[gate, name]
 
-    def __call__(self, gate: str, name: str) -> float:
+    def value(self, gate: str, name: str) -> float:
+        """Return the number of one limit."""
         return self._limits[gate, name].value
