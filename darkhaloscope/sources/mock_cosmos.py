@@ -19,8 +19,8 @@ from scipy import ndimage, signal
 
 from darkhaloscope.artifacts import atomic_path
 from darkhaloscope.errors import ConfigError, describe
-from darkhaloscope.sources.bank import ACS_F814W_ZEROPOINT_MAG
 from darkhaloscope.sources.bankfile import TEMPLATE_SCALE_ARCSEC
+from darkhaloscope.sources.selection import ACS_F814W_ZEROPOINT_MAG
 from darkhaloscope.sources.template import half_light_radius_px
 from darkhaloscope.streams import generator
 

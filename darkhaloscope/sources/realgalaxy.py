@@ -16,6 +16,7 @@ Mandelbaum et al. 2012 (MNRAS 420, 1518) and Leauthaud et al. 2007
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -145,7 +146,7 @@ class RealGalaxyCatalog:
     def __len__(self) -> int:
         return len(self.ident)
 
-    @property
+    @cached_property
     def has_psf(self) -> bool:
         """Whether every PSF file that the catalogue names is there."""
         return all((self.path.parent / name).is_file() for name in set(self.psf_filename))
@@ -175,8 +176,22 @@ class RealGalaxyCatalog:
         return self._image(self.psf_filename[index], int(self.psf_hdu[index]), index)
 
     def image_files(self) -> list[Path]:
-        """Return the image files that the catalogue names, sorted."""
-        return [self.path.parent / name for name in sorted(set(self.gal_filename))]
+        """Return the image files that the catalogue names, sorted.
+
+        Raises
+        ------
+        MissingDataError
+            If one is absent.
+        """
+        files = [self.path.parent / name for name in sorted(set(self.gal_filename))]
+        for file in files:
+            if not file.is_file():
+                raise MissingDataError(describe("Image file named by the catalogue not found", file=file))
+        return files
+
+    def psf_files(self) -> list[Path]:
+        """Return the PSF files that the catalogue names, sorted; empty if any is absent."""
+        return [self.path.parent / name for name in sorted(set(self.psf_filename))] if self.has_psf else []
 
     def close(self) -> None:
         """Close every open image file."""
