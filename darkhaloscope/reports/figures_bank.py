@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from darkhaloscope.artifacts import atomic_path
 from darkhaloscope.sources.bankfile import SourceBank
@@ -15,6 +16,8 @@ from darkhaloscope.streams import uniform
 
 _COLUMNS, _ROWS = 8, 5
 _SCALE_BAR_ARCSEC = 0.5
+_RADIUS_TICKS_ARCSEC = (0.1, 0.2, 0.3, 0.5, 1.0)
+_COLOURS = mpl.colormaps["magma"].with_extremes(bad="#15101f")
 _INK, _MUTED, _ACCENT = "#1d2733", "#6b7785", "#c2571a"
 
 
@@ -79,7 +82,8 @@ def _template(axis: Axes, bank: SourceBank, row: int) -> None:
     """Draw one template in units of its sky noise."""
     column = bank.columns
     image = bank.templates([row])[0] * column["flux"][row] / column["noise_sigma"][row]
-    axis.imshow(np.arcsinh(image / 2.0), origin="lower", cmap="magma", vmin=-1.0, interpolation="nearest")
+    shown = np.ma.masked_where(image == 0.0, np.arcsinh(image / 2.0))
+    axis.imshow(shown, origin="lower", cmap=_COLOURS, vmin=-1.5, interpolation="nearest")
     length = _SCALE_BAR_ARCSEC / bank.pixel_scale_arcsec
     axis.plot([5, 5 + length], [6, 6], color="white", linewidth=1.2)
     axis.set_axis_off()
@@ -97,13 +101,21 @@ def _sizes(axis: Axes, bank: SourceBank) -> None:
     axis.plot(limits, limits, color=_MUTED, linewidth=0.8)
     axis.plot(catalogue, measured, ".", color=_ACCENT, markersize=4, alpha=0.7)
     axis.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_locator(FixedLocator(_RADIUS_TICKS_ARCSEC))
+        side.set_major_formatter(ScalarFormatter())
+        side.set_minor_locator(NullLocator())
     axis.set(xlabel="catalogued half-light radius [arcsec]", ylabel="measured [arcsec]")
     axis.set_title(f"r.m.s. log ratio {bank.metadata['hlr_log10_ratio_rms']:.3f} dex", fontsize=8.0)
 
 
 def _magnitudes(axis: Axes, bank: SourceBank) -> None:
     axis.plot(bank.mag_f814w, bank.hlr_arcsec, ".", color=_ACCENT, markersize=4, alpha=0.7)
-    axis.set(yscale="log", xlabel="F814W [mag]", ylabel="half-light radius [arcsec]")
+    axis.set(yscale="log", ylim=bank.metadata["limits"]["hlr_arcsec"])
+    axis.yaxis.set_major_locator(FixedLocator(_RADIUS_TICKS_ARCSEC))
+    axis.yaxis.set_major_formatter(ScalarFormatter())
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.set(xlabel="F814W [mag]", ylabel="half-light radius [arcsec]")
     axis.set_title("size against magnitude", fontsize=8.0)
 
 
@@ -113,5 +125,6 @@ def _rejections(axis: Axes, bank: SourceBank) -> None:
     axis.barh(names, [rejected[name] for name in names], color=_MUTED)
     for position, name in enumerate(names):
         axis.text(rejected[name], position, f" {rejected[name]}", va="center", fontsize=7.0)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_title(f"left out: {sum(rejected.values())}", fontsize=8.0)
     axis.spines[["top", "right"]].set_visible(False)

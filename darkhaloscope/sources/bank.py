@@ -141,15 +141,18 @@ def build_bank(
         columns["source_id"] = ids[order]
         columns["split"] = assign_source_splits(columns["source_id"].tolist())
         columns["background_from"] = np.array(chosen.backgrounds)[order]
+        spool.flush()
+        shape = (len(chosen.rows), TEMPLATE_PX, TEMPLATE_PX)
+        templates = np.memmap(spool, dtype=np.float32, mode="r", shape=shape)
         metadata = {
             **_provenance(catalog, max_galaxies, seed, limits),
             **_statistics(columns, chosen.rejected),
         }
-        spool.flush()
-        shape = (len(chosen.rows), TEMPLATE_PX, TEMPLATE_PX)
+        content = [sha256_bytes(templates[row].tobytes()) for row in order]
+        metadata["bank_id"] = hash_json([metadata, columns["source_id"].tolist(), content])
         write_bank(
             output_h5,
-            templates=np.memmap(spool, dtype=np.float32, mode="r", shape=shape),
+            templates=templates,
             order=order,
             columns=columns,
             rejected=chosen.rejected,
@@ -306,22 +309,17 @@ def _counts(rejected: list[tuple[str, str]]) -> dict[str, int]:
 def _provenance(
     catalog: RealGalaxyCatalog, max_galaxies: int | None, seed: int, limits: BankLimits
 ) -> dict[str, Any]:
-    """Return configuration and inputs of a build, and the identity they give it."""
-    config = {
+    """Return configuration and inputs of a build."""
+    return {
         "seed": seed,
         "max_galaxies": max_galaxies,
         "limits": limits.as_dict(),
         "template_px": TEMPLATE_PX,
         "pixel_scale_arcsec": TEMPLATE_SCALE_ARCSEC,
         "split_fractions": list(SPLIT_FRACTIONS),
-    }
-    hashes = _input_hashes(catalog)
-    return {
-        **config,
-        "bank_id": hash_json([config, hashes]),
         "catalogue": catalog.path.name,
         "catalogue_rows": len(catalog),
-        "input_sha256": hashes,
+        "input_sha256": _input_hashes(catalog),
         "deconvolved": catalog.has_psf,
         "psf": f"Gaussian of FWHM {TARGET_FWHM_ARCSEC} arcsec"
         if catalog.has_psf

@@ -242,7 +242,7 @@ class SourceBank:
 
     @property
     def bank_id(self) -> str:
-        """Hash of the build's configuration and input files."""
+        """Hash of the build's configuration, input files and templates."""
         return str(self.metadata["bank_id"])
 
     def templates(self, indices: Sequence[int] | IntArray) -> NDArray[np.float32]:

@@ -76,17 +76,24 @@ def draw_source_magnitudes(
 
 
 def draw_source_rows(
-    split_of_source: NDArray[np.str_], *, split: str, ids: Sequence[str], seed: int
+    source_ids: NDArray[np.str_],
+    split_of_source: NDArray[np.str_],
+    *,
+    split: str,
+    ids: Sequence[str],
+    seed: int,
 ) -> NDArray[np.int64]:
     """Give every task of one split a source of the same split, using all sources evenly.
 
     Tasks are ranked by a hash of their identity and dealt the sources of their
     split in turn, each round in another hashed order. So within one call the
-    numbers of uses of two sources differ by at most one, and the result does
-    not depend on the order of ``ids``.
+    numbers of uses of two sources differ by at most one, equal identities get
+    the same source, and the result does not depend on the order of ``ids``.
 
     Parameters
     ----------
+    source_ids : ndarray of str, shape (m,)
+        ``sources.ids``.
     split_of_source : ndarray of str, shape (m,)
         ``sources.split``.
     split : str
@@ -117,15 +124,16 @@ def draw_source_rows(
                 hint="build the bank from more galaxies",
             )
         )
-    rank = np.empty(len(ids), dtype=np.int64)
-    rank[np.argsort(uniform(seed, "source_rank", ids), kind="stable")] = np.arange(len(ids))
-    rounds = -(-len(ids) // len(rows))
-    names = [str(row) for row in rows]
+    tasks, task_of_id = np.unique(np.asarray(ids, dtype=np.str_), return_inverse=True)
+    rank = np.empty(len(tasks), dtype=np.int64)
+    rank[np.argsort(uniform(seed, "source_rank", tasks.tolist()), kind="stable")] = np.arange(len(tasks))
+    rounds = -(-len(tasks) // len(rows))
+    names = np.asarray(source_ids)[rows].tolist()
     dealt = [
         rows[np.argsort(uniform(seed, f"source_round_{number}", names), kind="stable")]
         for number in range(rounds)
     ]
-    return np.concatenate(dealt)[rank] if dealt else np.empty(0, dtype=np.int64)
+    return np.concatenate(dealt)[rank][task_of_id] if dealt else np.empty(0, dtype=np.int64)
 
 
 def _colours(sources: config.Sources, ids: Sequence[str], seed: int) -> tuple[FloatArray, FloatArray]:

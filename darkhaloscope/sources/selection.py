@@ -163,7 +163,7 @@ def measure(catalog: RealGalaxyCatalog, row: int, stamp: NDArray[np.float32], ps
         noise_variance=variance,
     )
     image -= sky.level
-    mask = segment(image, sigma=float(np.sqrt(variance)))
+    mask = segment(image, sigma=float(np.sqrt(variance)), hlr_px=float(catalog.flux_radius_px[row]))
     if not mask.any():
         return "not_detected"
     if psf:

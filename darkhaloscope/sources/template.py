@@ -16,8 +16,13 @@ from scipy import ndimage
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-DETECTION_SIGMA_PX = 1.5
-"""Gaussian smoothing before detection, about the width of the HST PSF at 0.03 arcsec/px."""
+DETECTION_SIGMA_HLR, DETECTION_SIGMA_RANGE_PX = 0.25, (1.5, 4.0)
+"""Gaussian smoothing before detection as a share of the half-light radius, and its limits in pixels.
+The lower limit is the width of the HST PSF at 0.03 arcsec/px; a narrow filter on a large faint galaxy
+cuts a ragged mask that follows the noise."""
+
+CENTROID_SIGMA_PX = 1.5
+"""Gaussian smoothing before the centroid."""
 
 DETECTION_THRESHOLD = 2.0
 """Detection threshold in standard deviations of the smoothed sky."""
@@ -101,7 +106,7 @@ def ring_background(
     return Background(float(ring.mean()), float(sigma), len(ring))
 
 
-def segment(image: FloatArray, *, sigma: float) -> BoolArray:
+def segment(image: FloatArray, *, sigma: float, hlr_px: float) -> BoolArray:
     """Return the mask of the galaxy at the centre of a sky-subtracted stamp.
 
     Connected pixels above the threshold in the smoothed image that lie nearest
@@ -116,6 +121,8 @@ def segment(image: FloatArray, *, sigma: float) -> BoolArray:
         Sky-subtracted stamp.
     sigma : float
         Standard deviation of one sky pixel.
+    hlr_px : float
+        Catalogued half-light radius; sets the smoothing.
 
     Returns
     -------
@@ -123,8 +130,9 @@ def segment(image: FloatArray, *, sigma: float) -> BoolArray:
         All False if nothing is detected within a quarter of the stamp's side
         of its centre.
     """
-    smooth = ndimage.gaussian_filter(image, DETECTION_SIGMA_PX, mode="reflect")
-    threshold = DETECTION_THRESHOLD * _smoothed_sigma(sigma)
+    width_px = float(np.clip(DETECTION_SIGMA_HLR * hlr_px, *DETECTION_SIGMA_RANGE_PX))
+    smooth = ndimage.gaussian_filter(image, width_px, mode="reflect")
+    threshold = DETECTION_THRESHOLD * _smoothed_sigma(sigma, width_px)
     labels, count = ndimage.label(smooth > threshold, structure=np.ones((3, 3)))
     if count == 0:
         return np.zeros(image.shape, dtype=bool)
@@ -134,6 +142,7 @@ def segment(image: FloatArray, *, sigma: float) -> BoolArray:
         return np.zeros(image.shape, dtype=bool)
     galaxy = labels == labels.flat[nearest]
     neighbours = ndimage.binary_dilation((labels > 0) & ~galaxy, iterations=2) & ~galaxy
+    galaxy = ndimage.binary_fill_holes(galaxy) & ~neighbours
     return _grow(image, galaxy, neighbours, sigma)
 
 
@@ -143,7 +152,7 @@ def centroid_px(image: FloatArray, mask: BoolArray) -> tuple[float, float]:
     The smoothed image is weighted, clipped at zero for this one purpose: a
     centroid with negative weights is unbounded.
     """
-    weight = np.where(mask, np.maximum(ndimage.gaussian_filter(image, DETECTION_SIGMA_PX), 0.0), 0.0)
+    weight = np.where(mask, np.maximum(ndimage.gaussian_filter(image, CENTROID_SIGMA_PX), 0.0), 0.0)
     y, x = np.indices(image.shape)
     total = weight.sum()
     return float((weight * x).sum() / total), float((weight * y).sum() / total)
@@ -222,7 +231,7 @@ def _radius_px(shape: tuple[int, ...], centre: tuple[float, float]) -> FloatArra
     return np.asarray(np.hypot(x - centre[0], y - centre[1]), dtype=np.float64)
 
 
-def _smoothed_sigma(sigma: float) -> float:
+def _smoothed_sigma(sigma: float, width_px: float) -> float:
     """Return the noise of the smoothed image for noise correlated as drizzled ACS sky is.
 
     White noise smoothed by a Gaussian of s pixels keeps 1 / (2 s sqrt(pi)) of
@@ -231,9 +240,7 @@ def _smoothed_sigma(sigma: float) -> float:
     of the widths before and after.
     """
     drizzle_px = 0.58
-    before = 2.0 * drizzle_px * np.sqrt(np.pi)
-    after = 2.0 * np.hypot(drizzle_px, DETECTION_SIGMA_PX) * np.sqrt(np.pi)
-    return float(sigma * before / after)
+    return float(sigma * drizzle_px / np.hypot(drizzle_px, width_px))
 
 
 def _grow(image: FloatArray, galaxy: BoolArray, neighbours: BoolArray, sigma: float) -> BoolArray:
