@@ -102,8 +102,6 @@ def read_rows(paths: Sequence[str | Path], split: str, metadata_columns: Sequenc
         If there are no rows, rows of another split or without pixels, a task
         twice, or one class only.
     """
-    if not paths:
-        raise DataError(describe("Split has no shards", field=split, expected="at least one", got=0))
     table = read_table(list(paths), columns=[*_IDENTITY_COLUMNS, *metadata_columns])
     _require_all(table, "split", split)
     _require_all(table, "status", "ok")

@@ -56,7 +56,7 @@ from darkhaloscope.training.optimise import (
     learning_rate,
 )
 from darkhaloscope.training.predict import BATCH_ROWS, forward_logits
-from darkhaloscope.training.request import TrainRequest
+from darkhaloscope.training.request import SPLITS, TrainRequest
 
 RECORD_VERSION = 1
 """Version of ``record.json``."""
@@ -95,9 +95,9 @@ def train(request: TrainRequest, on_epoch: OnEpoch | None = None) -> dict[str, A
         If the experiment, the profile or the encoder is not valid.
     """
     started = time.perf_counter()
-    output = Path(request.output)
-    shards_sha256 = request.shards_sha256()
-    key = request.key(shards_sha256)
+    output = Path(request.output_dir)
+    content_sha256 = request.content_sha256()
+    key = request.key(content_sha256)
     finished = _finished(output, key)
     if finished is not None:
         return finished
@@ -181,7 +181,7 @@ def train(request: TrainRequest, on_epoch: OnEpoch | None = None) -> dict[str, A
             weights=best["weights"],
             experiment=experiment.name,
             config_hash=experiment.config_hash(profile),
-            inputs=request.inputs,
+            inputs={"training_shards": request.shards_hash},
             epoch=best["epoch"],
             prior=positive_share(data["train"].kind_counts()),
             metrics=history[best["epoch"] - 1]["val"],
@@ -192,7 +192,7 @@ def train(request: TrainRequest, on_epoch: OnEpoch | None = None) -> dict[str, A
         "experiment": checkpoint.experiment,
         "config_hash": checkpoint.config_hash,
         "inputs": checkpoint.inputs,
-        "shards_sha256": shards_sha256,
+        "rows_read_sha256": content_sha256,
         "checkpoint_sha256": sha256_file(output / CHECKPOINT_NAME),
         "preprocess": preprocess.to_dict(),
         "preprocess_sha256": preprocess.sha256,
@@ -251,7 +251,7 @@ def train_epoch(
     loss_function = LOSSES[training.loss]
     total = 0.0
     network.train()
-    with torch.random.fork_rng(), autocast(machine):
+    with torch.random.fork_rng():
         torch.manual_seed(torch_seed(seed, "train_dropout", f"epoch-{epoch}"))
         epoch_batches = batches(data, seed=seed, epoch=epoch, batch_size=batch_size, device=machine.device)
         label = f"train epoch {epoch} of {epochs} [steps]"
@@ -259,7 +259,9 @@ def train_epoch(
             rate = learning_rate((epoch - 1) * steps + step, epochs * steps, training)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss = loss_function(network(batch.images, batch.metadata), batch.labels)
+            with autocast(machine):
+                logits = network(batch.images, batch.metadata)
+            loss = loss_function(logits, batch.labels)
             _require_finite(loss, data, batch, epoch)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -288,13 +290,10 @@ def _load(request: TrainRequest, scratch: Path) -> tuple[dict[str, SplitData], P
     """Read both splits; the metadata scaling is fitted on training rows alone."""
     experiment, profile = request.parsed_experiment(), request.parsed_profile()
     spec = PreprocessSpec.from_config(experiment.preprocess, crop_px=profile.stamp_px)
-    rows = {
-        split: read_rows(paths, split, spec.metadata_columns)
-        for split, paths in sorted(request.shards.items())
-    }
+    rows = {split: read_rows(request.shards(split), split, spec.metadata_columns) for split in SPLITS}
     spec = spec.fit_metadata(rows["train"])
     data = {
-        split: cache_split(request.shards[split], table, spec, scratch / f"{split}.npy")
+        split: cache_split(request.shards(split), table, spec, scratch / f"{split}.npy")
         for split, table in rows.items()
     }
     return data, spec

@@ -126,7 +126,12 @@ def cpu_threads(count: int) -> Iterator[None]:
 
 
 def autocast(machine: Machine) -> Any:
-    """Return the context in which the forward pass runs in the machine's arithmetic."""
+    """Return the context in which one forward pass runs in the machine's arithmetic.
+
+    It must be entered anew for every step: autocast keeps the rounded weights
+    until its block ends, so inside a longer block the network would be evaluated
+    with the weights of the first step.
+    """
     if not machine.bf16:
         return nullcontext()
     return torch.autocast(machine.device.type, dtype=torch.bfloat16)

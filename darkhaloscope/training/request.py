@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,12 +11,15 @@ from pydantic import ValidationError
 
 from darkhaloscope.artifacts import write_json
 from darkhaloscope.config import Experiment
-from darkhaloscope.errors import ConfigError, MissingDataError, describe
+from darkhaloscope.errors import ConfigError, DataError, MissingDataError, describe
 from darkhaloscope.hashing import hash_json, sha256_file
 from darkhaloscope.profiles import Profile
 
 SPLITS = ("train", "val")
 """Splits a training run reads; it never sees the test split."""
+
+DEVICES = ("auto", "cpu", "cuda")
+"""Where a network may be trained; ``auto`` takes a GPU if there is one."""
 
 
 @dataclass(frozen=True)
@@ -25,43 +28,62 @@ class TrainRequest:
 
     Parameters
     ----------
-    shards : dict of str to list of str
-        Paths of the shards for ``train`` and ``val``.
     experiment : dict
         ``Experiment.model_dump(mode="json")``.
     profile : dict
         ``Profile.as_dict()``.
-    output : str
+    shard_paths : list of str
+        Shards named ``<split>-<number>.parquet``; those of other splits than
+        train and val are not opened.
+    shards_hash : str
+        Content hash of the shards' artefact, copied into the checkpoint.
+    output_dir : str
         Directory for ``checkpoint.pt`` and ``record.json``.
     threads : int
         CPU threads; the weights are reproducible for a fixed number.
-    inputs : dict of str to str
-        Content hash of every input artefact, copied into the checkpoint.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     """
 
-    shards: dict[str, list[str]]
     experiment: dict[str, Any]
     profile: dict[str, Any]
-    output: str
+    shard_paths: list[str]
+    shards_hash: str
+    output_dir: str
     threads: int = 2
-    inputs: dict[str, str] = field(default_factory=dict)
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if sorted(self.shards) != sorted(SPLITS):
-            raise ConfigError(
-                describe("Training request", field="shards", expected=list(SPLITS), got=sorted(self.shards))
-            )
         if self.threads < 1:
             raise ConfigError(
                 describe("Training request", field="threads", expected="at least 1", got=self.threads)
             )
-        if self.device not in ("auto", "cpu", "cuda"):
+        if self.device not in DEVICES:
             raise ConfigError(
-                describe("Training request", field="device", expected="auto, cpu or cuda", got=self.device)
+                describe("Training request", field="device", expected=f"one of {DEVICES}", got=self.device)
             )
+
+    def shards(self, split: str) -> list[Path]:
+        """Return the shards of a split, sorted by name.
+
+        Raises
+        ------
+        DataError
+            If there are none.
+        """
+        paths = sorted(
+            (p for p in map(Path, self.shard_paths) if p.name.startswith(f"{split}-")), key=lambda p: p.name
+        )
+        if not paths:
+            raise DataError(
+                describe(
+                    "Split has no shards",
+                    field=split,
+                    expected=f"at least one {split}-*.parquet",
+                    got=f"{len(self.shard_paths)} shards of other names",
+                )
+            )
+        return paths
 
     def parsed_experiment(self) -> Experiment:
         """Return the typed experiment.
@@ -93,8 +115,8 @@ class TrainRequest:
             )
         return Profile(**self.profile)
 
-    def shards_sha256(self) -> str:
-        """Return the hash over names and contents of all shards.
+    def content_sha256(self) -> str:
+        """Return the hash over names and contents of the shards that are read.
 
         Raises
         ------
@@ -103,17 +125,16 @@ class TrainRequest:
         """
         hashes = []
         for split in SPLITS:
-            for shard in self.shards[split]:
-                path = Path(shard)
+            for path in self.shards(split):
                 if not path.is_file():
                     raise MissingDataError(describe("Shard not found", file=path, field=split))
-                hashes.append([split, path.name, sha256_file(path)])
+                hashes.append([path.name, sha256_file(path)])
         return hash_json(hashes)
 
-    def key(self, shards_sha256: str) -> str:
+    def key(self, content_sha256: str) -> str:
         """Return the identity of the run: equal key, equal weights on one kind of machine."""
         return hash_json(
-            [self.experiment, self.profile, self.inputs, self.threads, self.device, shards_sha256]
+            [self.experiment, self.profile, self.shards_hash, self.threads, self.device, content_sha256]
         )
 
     def write(self, path: str | Path) -> Path:
