@@ -15,8 +15,6 @@ from typing import Protocol
 import healpy as hp
 import numpy as np
 import pyarrow as pa
-from astropy import units
-from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -221,31 +219,9 @@ def _reason(row: dict[str, str], kind: str, object_class: str, discovery: str) -
 
 def _exclude_outside(reasons: list[str], ra: FloatArray, dec: FloatArray, release: Release) -> None:
     """Exclude what the release's camera did not observe (another telescope's sky)."""
-    inside = observed_by(release, ra, dec)
+    inside = release.covers(ra, dec)
     for index in np.flatnonzero(~inside):
         reasons[index] = reasons[index] or f"photsys: not in {release.name}"
-
-
-def observed_by(release: Release, ra: FloatArray, dec: FloatArray) -> NDArray[np.bool_]:
-    """Say which positions belong to the release's photometric system.
-
-    The Legacy Surveys define the north as Dec >= 32.375 deg and north of the
-    Galactic plane; all else is the south, observed with DECam.
-
-    Parameters
-    ----------
-    release : Release
-        ``photsys`` is ``"S"`` or ``"N"``.
-    ra, dec : ndarray of float64, shape (n,)
-        ICRS, degrees.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-    """
-    galactic_b = SkyCoord(ra * units.deg, dec * units.deg).galactic.b.deg
-    north = (dec >= release.dec_limit_deg) & (galactic_b > 0.0)
-    return north if release.photsys == "N" else ~north
 
 
 def _exclude_drag_filled(reasons: list[str], names: list[str], ra: FloatArray, dec: FloatArray) -> None:

@@ -18,7 +18,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from darkhaloscope.errors import DataError, MissingDataError, describe
-from darkhaloscope.evaluation.anchors import observed_by
 from darkhaloscope.hashing import sha256_file
 from darkhaloscope.lensing.geometry import crop_stamp
 from darkhaloscope.schema import BANDS, per_band
@@ -279,7 +278,7 @@ def _check_origin(file: Path, meta: dict[str, Any], release: Release) -> None:
         )
     layer = str(meta["layer"])
     position = (np.array([float(meta["ra"])]), np.array([float(meta["dec"])]))
-    same_camera = layer in SPLIT_LAYERS and bool(observed_by(release, *position)[0])
+    same_camera = layer in SPLIT_LAYERS and bool(release.covers(*position)[0])
     if layer != f"ls-{release.name}" and not same_camera:
         raise DataError(
             describe(

@@ -1,0 +1,73 @@
+"""The drawing surface all figures share: style, size, deterministic PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from darkhaloscope.artifacts import atomic_path
+
+INK, MUTED, GRID = "#1d2733", "#6b7785", "#e3e8ee"
+COLOURS = {
+    "positive": "#c2571a",
+    "paired": "#2f6f9f",
+    "unpaired": "#7fa8c9",
+    "matched_light": "#5b8c5a",
+    "hard_negative": "#8e6aa8",
+}
+"""One colour per kind of row, the same in every figure."""
+
+SERIES = ("#c2571a", "#2f6f9f", "#5b8c5a", "#8e6aa8", "#b59b2b", "#4a4a4a")
+
+_DPI = 130
+_STYLE = {
+    "font.size": 9.0,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "figure.facecolor": "white",
+}
+
+
+@contextmanager
+def canvas(
+    path: str | Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (4.6, 3.3)
+) -> Iterator[list[Axes]]:
+    """Yield the axes of a figure that is written to ``path`` when the block ends.
+
+    No global state of matplotlib is touched, and the file holds no date, so equal
+    input gives equal bytes.
+
+    Parameters
+    ----------
+    path : path
+        PNG.
+    rows, columns : int
+        Panels.
+    size : (float, float)
+        Inches per panel.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+        yield list(axes.ravel())
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=_DPI, format="png", metadata={"Software": None})
