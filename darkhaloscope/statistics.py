@@ -190,20 +190,47 @@ def grouped_auc_interval(
     DataError
         If a class is missing or a score is not finite.
     """
-    positive, score = _checked_scores(labels, scores)
-    group = group_index(groups)
-    n_groups = int(group.max()) + 1
-    order = np.argsort(score, kind="stable")
-    positive, group = positive[order], group[order]
-    tie = np.concatenate([[0], np.flatnonzero(np.diff(score[order]) > 0) + 1])
-    rng = generator(seed, "auc_bootstrap", f"{n_groups}:{positive.size}")
-    values = np.empty(n_boot)
-    for i in range(n_boot):
-        draws = np.bincount(rng.integers(0, n_groups, n_groups), minlength=n_groups)
-        values[i] = _weighted_auc(positive, draws[group].astype(np.float64), tie)
+    values = _auc_resamples(labels, scores, groups, n_boot, seed)
     tail = (1.0 - confidence) / 2.0
     lower, upper = np.nanquantile(values, [tail, 1.0 - tail])
-    return Interval(auc(labels, scores), float(lower), float(upper), n_groups)
+    return Interval(auc(labels, scores), float(lower), float(upper), int(group_index(groups).max()) + 1)
+
+
+def grouped_auc_loss(
+    labels: ArrayLike,
+    before: ArrayLike,
+    after: ArrayLike,
+    groups: Sequence[str] | NDArray[Any],
+    n_boot: int,
+    seed: int,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """Return AUC(before) - AUC(after) with a bootstrap interval over whole groups.
+
+    Both scores see the same resamples, so what they share cancels.
+
+    Parameters
+    ----------
+    labels : array-like of bool, shape (n,)
+        True for positives.
+    before, after : array-like of float, shape (n,)
+        Two scores of the same rows.
+    groups : sequence, length n
+        Galaxy of each row.
+    n_boot, seed, confidence
+        As in :func:`grouped_auc_interval`.
+
+    Raises
+    ------
+    DataError
+        If a class is missing or a score is not finite.
+    """
+    value = auc(labels, before) - auc(labels, after)
+    samples_before = _auc_resamples(labels, before, groups, n_boot, seed)
+    difference = samples_before - _auc_resamples(labels, after, groups, n_boot, seed)
+    tail = (1.0 - confidence) / 2.0
+    lower, upper = np.nanquantile(difference, [tail, 1.0 - tail])
+    return Interval(value, float(lower), float(upper), int(group_index(groups).max()) + 1)
 
 
 def cohen_d(
@@ -351,6 +378,24 @@ def group_index(groups: Sequence[str] | NDArray[Any]) -> NDArray[np.intp]:
     _, inverse = np.unique(np.asarray(groups), return_inverse=True)
     index: NDArray[np.intp] = inverse.reshape(-1)
     return index
+
+
+def _auc_resamples(
+    labels: ArrayLike, scores: ArrayLike, groups: Sequence[str] | NDArray[Any], n_boot: int, seed: int
+) -> FloatArray:
+    """AUC of ``n_boot`` resamples of whole groups; the resamples depend on the groups and the seed."""
+    positive, score = _checked_scores(labels, scores)
+    group = group_index(groups)
+    n_groups = int(group.max()) + 1
+    order = np.argsort(score, kind="stable")
+    positive, group = positive[order], group[order]
+    tie = np.concatenate([[0], np.flatnonzero(np.diff(score[order]) > 0) + 1])
+    rng = generator(seed, "auc_bootstrap", f"{n_groups}:{positive.size}")
+    values = np.empty(n_boot)
+    for i in range(n_boot):
+        draws = np.bincount(rng.integers(0, n_groups, n_groups), minlength=n_groups)
+        values[i] = _weighted_auc(positive, draws[group].astype(np.float64), tie)
+    return values
 
 
 def _weighted_auc(positive: NDArray[np.bool_], weight: FloatArray, tie: NDArray[np.intp]) -> float:
