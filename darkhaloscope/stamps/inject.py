@@ -1,0 +1,211 @@
+"""Injection as work units: which rows go together, and how one unit is made.
+
+A unit is a run of manifest rows that holds whole blocks, so every matched-light
+control finds its twin inside. The stamps themselves are made in ``compose``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from darkhaloscope import tabular
+from darkhaloscope.config import Experiment
+from darkhaloscope.errors import DataError, describe
+from darkhaloscope.profiles import Profile
+from darkhaloscope.schema import MANIFEST, STAMPS
+from darkhaloscope.sources.library import open_sources
+from darkhaloscope.stamps.compose import make_stamps
+from darkhaloscope.stamps.cutouts import HostStamps, load_host_stamps, locate_hosts
+from darkhaloscope.survey.release import get_release
+from darkhaloscope.units import Unit, UnitResult
+
+MAX_UNIT_HOSTS = 500
+"""Bounds the memory of a worker: with four rows per host, about 0.5 GB of pixels."""
+
+
+def plan_injection(
+    experiment: Experiment,
+    profile: Profile,
+    *,
+    manifest_paths: Sequence[str | Path],
+    host_paths: Sequence[str | Path],
+    bank_path: str | Path,
+    staging: str | Path,
+) -> list[Unit]:
+    """Cut the manifest of a tile into work units.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Sent with every unit.
+    profile : Profile
+        ``unit_hosts`` and ``stamp_px``.
+    manifest_paths, host_paths : sequence of path
+        Parts of the tile's manifest and host cutouts.
+    bank_path : path
+        Source bank.
+    staging : path
+        Directory of the parts to be written.
+
+    Returns
+    -------
+    list of dict
+        Units of "darkhaloscope.stamps.inject:inject_unit", JSON only. They do
+        not depend on the engine.
+
+    Raises
+    ------
+    DataError
+        If the manifest is empty.
+    """
+    columns = ["task_id", "pair_id", "host_id", "split"]
+    tables = [tabular.read_table(path, columns) for path in manifest_paths]
+    table = pa.concat_tables(tables)
+    if table.num_rows == 0:
+        raise DataError(
+            describe("The manifest is empty", file=manifest_paths[0], expected="at least one task")
+        )
+    block = _blocks(table["pair_id"].to_pylist(), table["host_id"].to_pylist())
+    limit = min(profile.unit_hosts, MAX_UNIT_HOSTS)
+    units = []
+    for number, rows in enumerate(_runs(block, table["host_id"].to_pylist(), limit)):
+        unit_id = f"part-{number:05d}"
+        host_ids = set(table["host_id"].take(pa.array(rows)).to_pylist())
+        units.append(
+            {
+                "unit_id": unit_id,
+                "output": str(Path(staging, f"{unit_id}.parquet")),
+                "experiment": experiment.model_dump(mode="json"),
+                "size_px": profile.stamp_px,
+                "manifest": _places(rows, manifest_paths, [t.num_rows for t in tables]),
+                "hosts": locate_hosts(host_paths, host_ids),
+                "bank": str(bank_path),
+            }
+        )
+    return units
+
+
+def inject_unit(unit: Unit) -> UnitResult:
+    """Make the stamps of one unit: a unit function.
+
+    Parameters
+    ----------
+    unit : dict
+        From :func:`plan_injection`.
+
+    Returns
+    -------
+    dict
+        ``rows`` and ``statuses`` (rows per status).
+    """
+    experiment = Experiment.model_validate(unit["experiment"])
+    rows = pa.concat_tables([_read_rows(part["path"], part["ranges"]) for part in unit["manifest"]])
+    hosts = load_hosts_for(experiment, unit["hosts"], size_px=unit["size_px"])
+    with open_sources(experiment.sources.kind, unit["bank"]) as sources:
+        stamps = make_stamps(rows, hosts=hosts, sources=sources, experiment=experiment)
+    part = tabular.write_table(unit["output"], STAMPS, stamps)
+    counts = stamps["status"].value_counts().to_pylist()
+    return {
+        "rows": part.rows,
+        "statuses": dict(sorted((count["values"], count["counts"]) for count in counts)),
+    }
+
+
+def load_hosts_for(experiment: Experiment, located: Sequence[dict[str, Any]], *, size_px: int) -> HostStamps:
+    """Load host stamps by the rules of an experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Release, bad-pixel limit and whether photon noise is added.
+    located : sequence of dict
+        From :func:`darkhaloscope.stamps.cutouts.locate_hosts`.
+    size_px : int
+        Side of the stamps.
+
+    Returns
+    -------
+    HostStamps
+    """
+    return load_host_stamps(
+        located,
+        size_px=size_px,
+        release=get_release(experiment.survey.release),
+        max_bad_pixel_frac=experiment.hosts.max_bad_pixel_frac,
+        photon_noise=experiment.noise.arc_shot_noise,
+    )
+
+
+def _blocks(pair_ids: Sequence[str], host_ids: Sequence[str]) -> NDArray[np.intp]:
+    """Return the block of every row: rows that share a pair or a host, directly or through others."""
+    _, pair = np.unique(np.asarray(pair_ids), return_inverse=True)
+    _, host = np.unique(np.asarray(host_ids), return_inverse=True)
+    n_pairs, n_hosts = int(pair.max()) + 1, int(host.max()) + 1
+    size = n_pairs + n_hosts
+    edges = coo_array((np.ones(len(pair)), (pair, n_pairs + host)), shape=(size, size))
+    _, label = connected_components(edges, directed=False)
+    return np.asarray(label[pair], dtype=np.intp)
+
+
+def _runs(block: NDArray[np.intp], host_ids: Sequence[str], limit: int) -> Iterable[list[int]]:
+    """Yield rows of whole blocks, about ``limit`` hosts at a time, in manifest order."""
+    members: dict[int, list[int]] = {}
+    for row, label in enumerate(block.tolist()):
+        members.setdefault(label, []).append(row)
+    rows: list[int] = []
+    hosts: set[str] = set()
+    for block_rows in members.values():
+        if len(hosts) >= limit:
+            yield sorted(rows)
+            rows, hosts = [], set()
+        rows += block_rows
+        hosts |= {host_ids[row] for row in block_rows}
+    if rows:
+        yield sorted(rows)
+
+
+def _places(rows: Sequence[int], paths: Sequence[str | Path], lengths: Sequence[int]) -> list[dict[str, Any]]:
+    """Say in which files the rows are, as half-open ranges of rows of each file."""
+    places = []
+    start = 0
+    for path, length in zip(paths, lengths, strict=True):
+        inside = [row - start for row in rows if start <= row < start + length]
+        start += length
+        if inside:
+            places.append({"path": str(path), "ranges": _ranges(inside)})
+    return places
+
+
+def _ranges(rows: Sequence[int]) -> list[list[int]]:
+    """Turn ascending numbers into half-open ranges."""
+    ranges: list[list[int]] = []
+    for row in rows:
+        if ranges and ranges[-1][1] == row:
+            ranges[-1][1] = row + 1
+        else:
+            ranges.append([row, row + 1])
+    return ranges
+
+
+def _read_rows(path: str | Path, ranges: Sequence[Sequence[int]]) -> pa.Table:
+    """Read ranges of rows of a manifest, touching only the row groups that hold them."""
+    wanted = np.concatenate([np.arange(start, stop) for start, stop in ranges])
+    tables = []
+    with pq.ParquetFile(path) as file:
+        start = 0
+        for group in range(file.metadata.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            inside = wanted[(wanted >= start) & (wanted < stop)] - start
+            if len(inside):
+                tables.append(file.read_row_group(group, columns=MANIFEST.names()).take(pa.array(inside)))
+            start = stop
+    return pa.concat_tables(tables)

@@ -1,0 +1,435 @@
+"""Training shards: the stamps of all tiles, targeted, shuffled, cut to size.
+
+Written once per experiment from stamps that match their manifest task by task;
+read through :class:`ShardSet`. Normalisation and labels for training are made
+by the reader, not here.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from darkhaloscope import streams, tabular
+from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
+from darkhaloscope.config import Experiment
+from darkhaloscope.errors import ArtifactError, DataError, describe
+from darkhaloscope.profiles import Profile
+from darkhaloscope.progress import track
+from darkhaloscope.schema import STAMPS, Role
+from darkhaloscope.stamps.roles import POSITIVE
+from darkhaloscope.stamps.targeting import KEPT, target_groups, thin_evenly
+from darkhaloscope.survey.tiles import SPLITS
+
+LOST = "group_incomplete"
+"""Outcome of a row that has pixels but whose group has lost another row."""
+
+_LEDGER_COLUMNS = ["task_id", "pair_id", "control_kind", "split", "host_id", "status", "arc_snr_footprint_r"]
+_OPEN_SHARDS = 256
+
+
+def write_shards(
+    experiment: Experiment,
+    profile: Profile,
+    *,
+    manifest_records: Mapping[str, ArtifactRecord],
+    stamp_records: Mapping[str, ArtifactRecord],
+    store: ArtifactStore,
+    staging: str | Path,
+) -> dict[str, Any]:
+    """Write the shards of an experiment.
+
+    Groups (rows of one ``pair_id``) stay or go as a whole: a group that has
+    lost a row, or whose positive misses the S/N target, goes with all its
+    controls. What is left is shuffled over all tiles by id hash within a split
+    and written as ``train-00000.parquet`` and so on.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        ``snr_targeting``, ``split`` and seed.
+    profile : Profile
+        ``shard_rows``.
+    manifest_records, stamp_records : mapping of str to ArtifactRecord
+        By tile.
+    store : ArtifactStore
+        Where the records' parts lie.
+    staging : path
+        Directory of the shards; anything an earlier attempt left there is replaced.
+
+    Returns
+    -------
+    dict
+        ``part_rows`` (rows per shard), ``rows`` (split, kind, rows), ``planned``
+        (the same for the manifest), ``outcomes`` (kind and outcome to rows:
+        ``kept``, a stamp status, ``group_incomplete``, ``snr_low``,
+        ``snr_high``, ``snr_thinned``) and ``snr_variation`` by split.
+
+    Raises
+    ------
+    ArtifactError
+        If stamps were made from another manifest, or their tasks are not
+        exactly the manifest's.
+    DataError
+        If a task or a galaxy occurs in two tiles, or a split of the experiment
+        has no rows or one class only.
+    """
+    ledger = _read_ledger(manifest_records, stamp_records, store)
+    outcome, variation = _outcomes(experiment, ledger)
+    kept = outcome == KEPT
+    _require_classes(experiment, ledger, kept)
+    order = streams.uniform(experiment.seed, "shard_order", ledger.task_id)
+    shards = _cut(ledger, kept, order, profile.shard_rows)
+    paths = [path for record in stamp_records.values() for path in store.paths(record, ".parquet")]
+    part_rows = _write(paths, ledger, shards, Path(staging))
+    return {
+        "part_rows": part_rows,
+        "rows": _nested(ledger.split[kept], ledger.kind[kept]),
+        "planned": _nested(ledger.split, ledger.kind),
+        "outcomes": _nested(ledger.kind, outcome),
+        "snr_variation": {k: v for k, v in variation.items() if np.isfinite(v)},
+    }
+
+
+@dataclass(frozen=True)
+class _Ledger:
+    """Every task of an experiment in the order of the stamp files, without pixels."""
+
+    task_id: NDArray[np.str_]
+    pair_id: NDArray[np.str_]
+    kind: NDArray[np.str_]
+    split: NDArray[np.str_]
+    status: NDArray[np.str_]
+    snr: NDArray[np.float64]
+
+
+def _read_ledger(
+    manifests: Mapping[str, ArtifactRecord], stamps: Mapping[str, ArtifactRecord], store: ArtifactStore
+) -> _Ledger:
+    """Read all tasks and refuse stamps that do not match their manifest."""
+    if set(manifests) != set(stamps) or not stamps:
+        raise ArtifactError(
+            describe(
+                "Tiles of manifest and stamps",
+                expected=f"{sorted(manifests)}, at least one",
+                got=sorted(stamps),
+            )
+        )
+    tables = []
+    tile_of_host: dict[str, str] = {}
+    for tile, record in stamps.items():
+        manifest = manifests[tile]
+        made_from = record.inputs.get(manifest.name)
+        if made_from != manifest.content_hash:
+            raise ArtifactError(
+                describe(
+                    "Stamps were made from another manifest",
+                    file=record.key,
+                    expected=manifest.content_hash,
+                    got=made_from,
+                    hint=f"materialise {record.key} again",
+                )
+            )
+        planned = tabular.read_table(store.paths(manifest, ".parquet"), ["task_id"])
+        table = tabular.read_table(store.paths(record, ".parquet"), _LEDGER_COLUMNS)
+        _require_same_tasks(record, planned["task_id"], table["task_id"])
+        for host in pc.unique(table["host_id"]).to_pylist():
+            if tile_of_host.setdefault(host, tile) != tile:
+                raise DataError(
+                    describe(
+                        "A galaxy is in two tiles",
+                        field="host_id",
+                        row=host,
+                        got=f"{tile_of_host[host]} and {tile}",
+                    )
+                )
+        tables.append(table)
+    table = pa.concat_tables(tables)
+    texts = {name: np.asarray(table[name].to_pylist(), dtype=str) for name in _LEDGER_COLUMNS[:6]}
+    return _Ledger(
+        task_id=texts["task_id"],
+        pair_id=texts["pair_id"],
+        kind=texts["control_kind"],
+        split=texts["split"],
+        status=texts["status"],
+        snr=np.asarray(table["arc_snr_footprint_r"].to_numpy(zero_copy_only=False), dtype=np.float64),
+    )
+
+
+def _require_same_tasks(record: ArtifactRecord, planned: pa.ChunkedArray, made: pa.ChunkedArray) -> None:
+    wanted, found = planned.to_pylist(), made.to_pylist()
+    if sorted(wanted) == sorted(found) and len(set(found)) == len(found):
+        return
+    twice = [task for task, count in Counter(found).items() if count > 1]
+    missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
+    raise ArtifactError(
+        describe(
+            "Stamps do not match their manifest task by task",
+            file=record.key,
+            field="task_id",
+            expected=f"the {len(wanted)} tasks of the manifest, each once",
+            got=f"{len(missing)} missing {missing[:3]}, {len(extra)} unknown {extra[:3]}, "
+            f"{len(twice)} repeated {twice[:3]}",
+            hint=f"materialise {record.key} again",
+        )
+    )
+
+
+def _outcomes(experiment: Experiment, ledger: _Ledger) -> tuple[NDArray[np.str_], dict[str, float]]:
+    """Return what becomes of every row, and how far each split is from the S/N target."""
+    outcome = np.where(ledger.status == "ok", KEPT, ledger.status).astype("<U32")
+    pairs, group = np.unique(ledger.pair_id, return_inverse=True)
+    broken = np.zeros(len(pairs), dtype=bool)
+    broken[group[ledger.status != "ok"]] = True
+    outcome[(outcome == KEPT) & broken[group]] = LOST
+    variation: dict[str, float] = {}
+    for split in SPLITS:
+        here = (ledger.split == split) & (outcome == KEPT)
+        lens = np.flatnonzero(here & (ledger.kind == POSITIVE))
+        target = target_groups(
+            experiment.snr_targeting, ledger.snr[lens], ledger.pair_id[lens], experiment.seed
+        )
+        variation[split] = target.variation
+        of_group = np.full(len(pairs), "", dtype=target.outcome.dtype)
+        of_group[group[lens]] = target.outcome
+        rows = np.flatnonzero(here)
+        alone = rows[of_group[group[rows]] == ""]
+        share = float(target.kept.mean()) if len(lens) else 1.0
+        outcome[rows] = of_group[group[rows]]
+        outcome[alone] = np.where(
+            thin_evenly(ledger.task_id[alone], share, experiment.seed), KEPT, "snr_thinned"
+        )
+    return outcome, variation
+
+
+def _require_classes(experiment: Experiment, ledger: _Ledger, kept: NDArray[np.bool_]) -> None:
+    for split, fraction in zip(SPLITS, experiment.split.fractions, strict=True):
+        if fraction == 0.0:
+            continue
+        lens = ledger.kind[kept & (ledger.split == split)] == POSITIVE
+        if not lens.any() or lens.all():
+            raise DataError(
+                describe(
+                    "A split needs both classes",
+                    field=split,
+                    expected="positives and controls",
+                    got=f"{int(lens.sum())} positives, {int((~lens).sum())} controls; planned "
+                    f"{_nested(ledger.split, ledger.kind).get(split, {})}",
+                    hint="use more tiles, or relax snr_targeting",
+                )
+            )
+
+
+def _cut(
+    ledger: _Ledger, kept: NDArray[np.bool_], order: NDArray[np.float64], shard_rows: int
+) -> dict[str, NDArray[np.intp]]:
+    """Return the rows of every shard, in shard order."""
+    shards: dict[str, NDArray[np.intp]] = {}
+    for split in SPLITS:
+        rows = np.flatnonzero(kept & (ledger.split == split))
+        rows = rows[np.lexsort((ledger.task_id[rows], order[rows]))]
+        for number, start in enumerate(range(0, len(rows), shard_rows)):
+            shards[f"{split}-{number:05d}.parquet"] = rows[start : start + shard_rows]
+    return shards
+
+
+def _write(
+    paths: Sequence[Path], ledger: _Ledger, shards: Mapping[str, NDArray[np.intp]], staging: Path
+) -> dict[str, int]:
+    """Write the shards in passes over the stamps; memory is one shard.
+
+    Rows are first appended to one uncompressed file per shard, in the order in
+    which they are read, and put in shard order when that file is complete.
+    """
+    for stale in staging.glob("*.parquet"):
+        stale.unlink()
+    spill = staging / "spill"
+    names = list(shards)
+    part_rows: dict[str, int] = {}
+    for first in range(0, len(names), _OPEN_SHARDS):
+        opened = names[first : first + _OPEN_SHARDS]
+        shutil.rmtree(spill, ignore_errors=True)
+        spill.mkdir()
+        _scatter_rows(paths, ledger, {name: shards[name] for name in opened}, spill)
+        for name in track(opened, total=len(opened), label="write shards [shards]"):
+            rows = shards[name]
+            with pa.ipc.open_stream(pa.memory_map(str(spill / name))) as reader:
+                table = reader.read_all()
+            # The spill holds the shard's rows in file order: row rank -> shard order.
+            rank = np.empty(len(rows), dtype=np.intp)
+            rank[np.argsort(rows, kind="stable")] = np.arange(len(rows))
+            part = tabular.write_table(staging / name, STAMPS, table.take(pa.array(rank)))
+            part_rows[name] = part.rows
+            (spill / name).unlink()
+    shutil.rmtree(spill, ignore_errors=True)
+    return part_rows
+
+
+def _scatter_rows(
+    paths: Sequence[Path], ledger: _Ledger, shards: Mapping[str, NDArray[np.intp]], spill: Path
+) -> None:
+    names = list(shards)
+    shard_of = np.full(len(ledger.task_id), -1, dtype=np.intp)
+    for number, name in enumerate(names):
+        shard_of[shards[name]] = number
+    writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
+    start = 0
+    try:
+        for batch in tabular.iter_batches(paths, STAMPS.names()):
+            here = shard_of[start : start + batch.num_rows]
+            start += batch.num_rows
+            for number in np.unique(here[here >= 0]).tolist():
+                if number not in writers:
+                    writers[number] = pa.ipc.new_stream(str(spill / names[number]), batch.schema)
+                writers[number].write_batch(batch.take(pa.array(np.flatnonzero(here == number))))
+    finally:
+        for writer in writers.values():
+            writer.close()
+
+
+def _nested(outer: NDArray[np.str_], inner: NDArray[np.str_]) -> dict[str, dict[str, int]]:
+    """Count pairs of values."""
+    counts: dict[str, dict[str, int]] = {}
+    for (a, b), count in sorted(Counter(zip(outer.tolist(), inner.tolist(), strict=True)).items()):
+        counts.setdefault(a, {})[b] = count
+    return counts
+
+
+class ShardSet:
+    """The shards of one experiment, read without loading more than is asked for.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Shard files; their names start with their split.
+
+    Raises
+    ------
+    DataError
+        If a file name names no split, or there are no files.
+    """
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self._paths = sorted((Path(path) for path in paths), key=lambda p: (_split_of(p), p.name))
+        if not self._paths:
+            raise DataError(describe("No shards", expected="at least one file", got=0))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Splits that have shards, in storage order."""
+        return tuple(split for split in SPLITS if self.paths(split))
+
+    def paths(self, split: str | None = None) -> list[Path]:
+        """Return the shard files of a split, or of all, in storage order."""
+        return [path for path in self._paths if split is None or SPLITS[_split_of(path)] == split]
+
+    def metadata(self, columns: Sequence[str] | None = None, split: str | None = None) -> pa.Table:
+        """Return columns of all rows in storage order; by default all but pixels."""
+        names = [c.name for c in STAMPS if c.role is not Role.PIXELS] if columns is None else list(columns)
+        return self.rows(split, names)
+
+    def rows(self, split: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return rows in storage order, by default with pixels; see :meth:`iter_batches` for large sets."""
+        paths = self.paths(split)
+        if not paths:
+            raise DataError(describe("Split has no shards", field=split, expected=f"one of {self.splits}"))
+        return tabular.read_table(paths, None if columns is None else list(columns))
+
+    def iter_batches(
+        self, split: str | None = None, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream rows in storage order, one row group at a time."""
+        return tabular.iter_batches(self.paths(split), columns)
+
+    def sample(
+        self,
+        n_hosts_per_class: int,
+        *,
+        seed: int,
+        split: str | None = None,
+        kinds: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Return the rows of a fixed number of galaxies of every class.
+
+        Galaxies are ranked by a hash of their id, the same for all classes, so
+        the classes of a paired set share their galaxies as far as they can.
+
+        Parameters
+        ----------
+        n_hosts_per_class : int
+            Galaxies per ``control_kind``; fewer where there are fewer.
+        seed : int
+            Key of the hash.
+        split : str, optional
+            One split only.
+        kinds : sequence of str, optional
+            Values of ``control_kind``; all by default.
+        columns : sequence of str, optional
+            Columns to read; all by default.
+
+        Returns
+        -------
+        pyarrow.Table
+            In storage order.
+        """
+        table = self.metadata(["host_id", "control_kind"], split)
+        host = np.asarray(table["host_id"].to_pylist(), dtype=str)
+        kind = np.asarray(table["control_kind"].to_pylist(), dtype=str)
+        key = streams.uniform(seed, "shard_sample", host)
+        chosen = np.zeros(len(host), dtype=bool)
+        for name in sorted(set(kind.tolist())) if kinds is None else kinds:
+            rows = np.flatnonzero(kind == name)
+            _, first, of_row = np.unique(host[rows], return_index=True, return_inverse=True)
+            rank = np.empty(len(first), dtype=np.intp)
+            rank[np.argsort(key[rows][first], kind="stable")] = np.arange(len(first))
+            chosen[rows[rank[of_row] < n_hosts_per_class]] = True
+        return self._take(np.flatnonzero(chosen), split, columns)
+
+    def load(self, task_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows of the given tasks in that order.
+
+        Raises
+        ------
+        DataError
+            If a task has no row.
+        """
+        known = self.metadata(["task_id"])["task_id"].combine_chunks()
+        index = pc.index_in(pa.array(task_ids, pa.string()), value_set=known)
+        if index.null_count:
+            missing = task_ids[pc.index(index.is_null(), True).as_py()]
+            raise DataError(describe("Task is not in the shards", field="task_id", row=missing))
+        rows, back = np.unique(index.to_numpy(), return_inverse=True)
+        return self._take(rows, None, columns).take(pa.array(back))
+
+    def _take(self, rows: NDArray[np.intp], split: str | None, columns: Sequence[str] | None) -> pa.Table:
+        """Return ascending row numbers of a split, holding one row group beside the result."""
+        names = STAMPS.names() if columns is None else list(columns)
+        parts: list[pa.Table] = []
+        start = 0
+        for batch in tabular.iter_batches(self.paths(split), names):
+            stop = start + batch.num_rows
+            inside = rows[(rows >= start) & (rows < stop)] - start
+            if len(inside) or not parts:
+                parts.append(pa.Table.from_batches([batch.take(pa.array(inside, pa.int64()))]))
+            start = stop
+        return pa.concat_tables(parts)
+
+
+def _split_of(path: Path) -> int:
+    """Return the place of a shard's split."""
+    name = path.name.partition("-")[0]
+    if name not in SPLITS:
+        raise DataError(
+            describe("Not a shard", file=path, expected=f"a name that starts with one of {SPLITS}")
+        )
+    return SPLITS.index(name)

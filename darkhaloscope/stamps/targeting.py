@@ -1,0 +1,120 @@
+"""Which groups of stamps reach the shards: the S/N target, applied to whole groups.
+
+A group is a positive with the controls made for it; it stays or goes as one, so
+no cut can favour a class. The measured S/N of the positive decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkhaloscope import streams
+from darkhaloscope.config import SnrTargeting
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+LOG_UNIFORM_BINS = 6
+"""Bins of log S/N in which the target is evened out."""
+
+MAX_VARIATION = 0.05
+"""Total variation distance from the target that thinning aims at: the limit of gate Q7."""
+
+KEPT = "kept"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What targeting decided for the groups of one split.
+
+    Parameters
+    ----------
+    outcome : ndarray of str, shape (n,)
+        ``kept``, ``snr_low``, ``snr_high`` or ``snr_thinned``.
+    variation : float
+        Total variation distance of what is kept from log-uniform over the
+        bins; NaN unless that is the target.
+    """
+
+    outcome: NDArray[np.str_]
+    variation: float
+
+    @property
+    def kept(self) -> BoolArray:
+        """Groups that stay."""
+        return np.asarray(self.outcome == KEPT, dtype=bool)
+
+
+def target_groups(targeting: SnrTargeting, snr: FloatArray, ids: NDArray[np.str_], seed: int) -> Target:
+    """Decide which groups of a split stay.
+
+    Parameters
+    ----------
+    targeting : SnrTargeting
+        Mode and limits.
+    snr : ndarray of float64, shape (n,)
+        Footprint S/N in r of each group's positive.
+    ids : ndarray of str, shape (n,)
+        Pair ids: the key of the thinning.
+    seed : int
+        Seed of the experiment.
+
+    Returns
+    -------
+    Target
+    """
+    outcome = np.full(len(snr), KEPT, dtype="<U11")
+    if targeting.mode == "none":
+        return Target(outcome, float("nan"))
+    outcome[snr < targeting.low] = "snr_low"
+    outcome[snr > targeting.high] = "snr_high"
+    if targeting.mode == "floor":
+        return Target(outcome, float("nan"))
+    inside = np.flatnonzero(outcome == KEPT)
+    low, high = np.log(max(targeting.low, 1e-3)), np.log(targeting.high)
+    place = (np.log(snr[inside]) - low) / (high - low) * LOG_UNIFORM_BINS
+    bins = np.clip(place.astype(np.intp), 0, LOG_UNIFORM_BINS - 1)
+    counts = np.bincount(bins, minlength=LOG_UNIFORM_BINS)
+    limit = _largest_even_limit(counts)
+    order = np.argsort(streams.uniform(seed, "snr_thinning", ids[inside]), kind="stable")
+    for number in range(LOG_UNIFORM_BINS):
+        members = order[bins[order] == number]
+        outcome[inside[members[limit:]]] = "snr_thinned"
+    return Target(outcome, _variation(np.minimum(counts, limit)))
+
+
+def thin_evenly(ids: NDArray[np.str_], share: float, seed: int) -> BoolArray:
+    """Keep a share of rows that belong to no positive, by id hash.
+
+    Parameters
+    ----------
+    ids : ndarray of str, shape (n,)
+        Task ids.
+    share : float
+        Share of groups that were kept in the same split.
+    seed : int
+        Seed of the experiment.
+    """
+    kept = np.zeros(len(ids), dtype=bool)
+    order = np.argsort(streams.uniform(seed, "snr_thinning", ids), kind="stable")
+    kept[order[: round(share * len(ids))]] = True
+    return kept
+
+
+def _largest_even_limit(counts: NDArray[np.intp]) -> int:
+    """Return the largest number per bin that stays within the tolerated distance, or the best there is."""
+    limits = np.arange(1, max(int(counts.max(initial=0)), 1) + 1)
+    distances = np.array([_variation(np.minimum(counts, limit)) for limit in limits])
+    within = distances <= max(MAX_VARIATION, distances.min())
+    return int(limits[within].max())
+
+
+def _variation(counts: NDArray[np.intp]) -> float:
+    """Return the total variation distance of a histogram from the uniform one."""
+    total = counts.sum()
+    if total == 0:
+        return 1.0
+    return float(0.5 * np.abs(counts / total - 1.0 / len(counts)).sum())
