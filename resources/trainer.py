@@ -1,0 +1,99 @@
+"""Trainers: they run one training request somewhere and know nothing of its content.
+
+``LocalTrainer`` uses a process of its own on this machine, so neither torch's
+memory nor its thread settings stay behind in Dagster's process. Epochs are
+reported through Dagster Pipes while it runs.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import dagster as dg
+from pydantic import Field
+
+from darkhaloscope.errors import EngineError, describe
+from darkhaloscope.remote import worker
+from darkhaloscope.training.request import TrainRequest
+
+_STOP_TIMEOUT_S = 20.0
+
+
+class Trainer(Protocol):
+    """What an asset may ask of a trainer."""
+
+    def train(self, context: dg.AssetExecutionContext, request: TrainRequest) -> dict[str, Any]:
+        """Train and return the record, with seconds, of ``darkhaloscope.training.loop.train``.
+
+        Parameters
+        ----------
+        context : AssetExecutionContext
+            Of the asset that waits; it receives the live metrics.
+        request : TrainRequest
+            What to train; threads and device are the trainer's to choose.
+
+        Raises
+        ------
+        DarkHaloScopeError
+            The typed error of the training.
+        EngineError
+            If the trainer could not start or was lost.
+        """
+        ...
+
+
+class LocalTrainer(dg.ConfigurableResource):
+    """One subprocess on this machine; a killed run goes on after its last whole epoch."""
+
+    threads: int = Field(default=2, ge=1, description="CPU threads; the weights depend on their number.")
+    device: str = Field(default="auto", description="auto (a GPU if there is one), cpu or cuda.")
+
+    def train(self, context: dg.AssetExecutionContext, request: TrainRequest) -> dict[str, Any]:
+        """Train in a subprocess; see :class:`Trainer`."""
+        request = replace(request, threads=self.threads, device=self.device)
+        count = str(self.threads)
+        environment = worker.worker_environment(os.environ) | {
+            "OMP_NUM_THREADS": count,
+            "MKL_NUM_THREADS": count,
+        }
+        with tempfile.TemporaryDirectory(prefix="dhs-train-") as folder:
+            asked = request.write(Path(folder, "request.json"))
+            answer = Path(folder, "answer.json")
+            command = [sys.executable, "-m", "darkhaloscope.remote.train", str(asked), str(answer)]
+            status = _run_with_pipes(context, command, environment)
+            if answer.is_file():
+                return worker.read_answer(answer.read_text())
+        raise EngineError(
+            describe(
+                "Training process was lost",
+                expected="an answer",
+                got=f"exit status {status}",
+                hint="see its output above; run again to go on after its last whole epoch",
+            )
+        )
+
+
+def _run_with_pipes(context: dg.AssetExecutionContext, command: list[str], env: dict[str, str]) -> int:
+    """Run a process inside a Pipes session and return its exit status; no process outlives the call."""
+    with dg.open_pipes_session(
+        context=context,
+        context_injector=dg.PipesTempFileContextInjector(),
+        message_reader=dg.PipesTempFileMessageReader(),
+    ) as session:
+        process = subprocess.Popen(command, env={**env, **session.get_bootstrap_env_vars()})
+        try:
+            return process.wait()
+        finally:
+            # reached with a running process when the run is cancelled
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(timeout=_STOP_TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
