@@ -1,0 +1,142 @@
+"""Coadd files of a brick, with DR10's HDUs, compression, quantisation and headers.
+
+Kinds of compression follow legacypipe's ``get_compression_kwargs``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from darkhaloscope.artifacts import atomic_path
+from darkhaloscope.schema import BANDS
+from darkhaloscope.survey import layout
+from darkhaloscope.survey.mock.geometry import PIXEL_SCALE_ARCSEC, MockBrick
+from darkhaloscope.survey.mock.pixels import BrickPixels
+
+RELEASE_NUMBER = 10000
+
+_CHECKSUM_SEED = -1
+_DITHER_2, _NO_DITHER = 2, -1
+_TILE_PX = 100
+
+COMPRESSION: dict[str, dict[str, Any]] = {
+    "image": {
+        "compression_type": "RICE_1",
+        "quantize_level": -1e-4,
+        "quantize_method": _DITHER_2,
+        "dither_seed": _CHECKSUM_SEED,
+    },
+    "invvar": {"compression_type": "RICE_1", "quantize_level": 16.0, "quantize_method": _NO_DITHER},
+    "psfsize": {"compression_type": "GZIP_1", "quantize_level": 0.0, "quantize_method": _NO_DITHER},
+    "maskbits": {"compression_type": "HCOMPRESS_1", "hcomp_scale": 0, "hcomp_smooth": 0},
+}
+"""Per product: a negative level is an absolute quantum in nMgy, level 0 is lossless."""
+
+UNITS = {"image": "nanomaggy", "invvar": "1/nanomaggy^2", "psfsize": "arcsec", "maskbits": ""}
+
+
+def write_coadds(root: Path, brick: MockBrick, pixels: BrickPixels, bands: tuple[str, ...]) -> list[Path]:
+    """Write the files of a brick and return their paths.
+
+    Parameters
+    ----------
+    root : Path
+        Survey root.
+    brick : MockBrick
+    pixels : BrickPixels
+    bands : tuple of str
+        Bands that have files.
+    """
+    written = []
+    for plane, band in enumerate(BANDS):
+        if band not in bands:
+            continue
+        for product, planes in (
+            ("image", pixels.image),
+            ("invvar", pixels.invvar),
+            ("psfsize", pixels.psfsize),
+        ):
+            path = layout.coadd_path(root, brick.name, product, band)
+            _write(path, brick, product, band, {"": planes[plane]})
+            written.append(path)
+    path = layout.coadd_path(root, brick.name, "maskbits")
+    empty = np.zeros(pixels.maskbits.shape, dtype=np.uint8)
+    planes_by_name = {"MASKBITS": pixels.maskbits, "WISEM1": empty, "WISEM2": empty}
+    _write(path, brick, "maskbits", None, planes_by_name)
+    written.append(path)
+    return written
+
+
+def _write(
+    path: Path, brick: MockBrick, product: str, band: str | None, planes: dict[str, NDArray[Any]]
+) -> None:
+    hdus: list[Any] = [fits.PrimaryHDU(header=_survey_header(brick, product, band))]
+    for name, data in planes.items():
+        hdus.append(
+            fits.CompImageHDU(
+                np.ascontiguousarray(data),
+                header=_image_header(brick, data.shape[0], product, band),
+                name=name or None,
+                tile_shape=(_tile_side(data.shape[0]), _tile_side(data.shape[1])),
+                **COMPRESSION[product],
+            )
+        )
+    with atomic_path(path) as temporary:
+        fits.HDUList(hdus).writeto(temporary)
+
+
+def _tile_side(size: int) -> int:
+    """Return 100, or a little more where the last tile would be narrower than 4 pixels."""
+    side = _TILE_PX
+    while 0 < size % side < 4:
+        side += 1
+    return min(side, size)
+
+
+def _survey_header(brick: MockBrick, product: str, band: str | None) -> fits.Header:
+    header = fits.Header()
+    header["SURVEY"] = ("DECaLS", "survey name")
+    header["SURVEYDR"] = ("DR10", "survey data release")
+    header["RELEASE"] = (RELEASE_NUMBER, "release number")
+    header["MOCKSKY"] = (True, "simulated by darkhaloscope.survey.mock")
+    header["BRICK"] = (brick.name, "brick name")
+    header["BRICKID"] = (brick.brickid, "brick id")
+    ra1, ra2, dec1, dec2 = brick.bounds_deg
+    for key, value in (("RAMIN", ra1), ("RAMAX", ra2), ("DECMIN", dec1), ("DECMAX", dec2)):
+        header[key] = (value, "primary box [deg]")
+    header["IMTYPE"] = (product, "coadd product")
+    if band is not None:
+        header["BAND"] = (band, "band")
+        header["FILTER"] = (band, "band")
+    return header
+
+
+def _image_header(brick: MockBrick, size: int, product: str, band: str | None) -> fits.Header:
+    header = _survey_header(brick, product, band)
+    scale = PIXEL_SCALE_ARCSEC / 3600.0
+    cards = {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRVAL1": brick.ra,
+        "CRVAL2": brick.dec,
+        "CRPIX1": (size + 1) / 2.0,
+        "CRPIX2": (size + 1) / 2.0,
+        "CD1_1": -scale,
+        "CD1_2": 0.0,
+        "CD2_1": 0.0,
+        "CD2_2": scale,
+        "EQUINOX": 2000.0,
+        "IMAGEW": float(size),
+        "IMAGEH": float(size),
+    }
+    header.update(cards)
+    if UNITS[product]:
+        header["BUNIT"] = UNITS[product]
+    if product == "image":
+        header["MAGZERO"] = (22.5, "AB magnitude of one nanomaggy")
+    return header
