@@ -82,6 +82,8 @@ _ALL = (
     Threshold("B2", "max_mean_p", 0.3, _PREDECESSOR),
     Threshold("B2", "min_arc_share", 0.90, "an annulus that misses the arc proves nothing"),
     Threshold("B", "min_galaxies", 30, "a mean score to +-0.1"),
+    Threshold("A1", "max_unpointed", 0, "the predecessor scored 153 positions without a galaxy"),
+    Threshold("A1", "max_separation_arcsec", 1.0, "catalogue positions of one lens differ by less"),
 )
 
 DEFAULTS: dict[tuple[str, str], Threshold] = {(t.gate, t.name): t for t in _ALL}
