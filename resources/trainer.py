@@ -78,12 +78,25 @@ class LocalTrainer(dg.ConfigurableResource):
         )
 
 
+class _OneWriterReader(dg.PipesTempFileMessageReader):
+    """Messages of one process, which is all a training has.
+
+    The inherited property says the same, with a warning that several writers
+    are a preview.
+    """
+
+    @property
+    def expected_writer_count(self) -> int:
+        return 1
+
+
 def _run_with_pipes(context: dg.AssetExecutionContext, command: list[str], env: dict[str, str]) -> int:
     """Run a process inside a Pipes session and return its exit status; no process outlives the call."""
     with dg.open_pipes_session(
-        context=context,
+        # the asset context answers some of what Pipes asks with a deprecation warning
+        context=context.op_execution_context,
         context_injector=dg.PipesTempFileContextInjector(),
-        message_reader=dg.PipesTempFileMessageReader(),
+        message_reader=_OneWriterReader(),
     ) as session:
         process = subprocess.Popen(command, env={**env, **session.get_bootstrap_env_vars()})
         try:
