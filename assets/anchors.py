@@ -4,18 +4,25 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.building import OWNER, Built, build_partition
+from assets.building import OWNER, Built, build_partition, value_counts
 from assets.sky import footprint
+from dagster_project.enforcement import check_results, read_report
 from darkhaloscope import tabular
+from darkhaloscope.config import Split
+from darkhaloscope.evaluation import anchor_stamps as stamps
 from darkhaloscope.evaluation import anchors
+from darkhaloscope.gates.anchors import run_anchor_gates
+from darkhaloscope.gates.registry import GATES
 from darkhaloscope.hashing import code_version, hash_json, sha256_file
-from darkhaloscope.schema import ANCHORS
+from darkhaloscope.reports import stamps_rgb
+from darkhaloscope.reports.gates import write_gate_report
+from darkhaloscope.schema import ANCHOR_STAMPS, ANCHORS
 from darkhaloscope.survey.release import get_release
+from darkhaloscope.survey.tiles import assign_splits
 from resources.campaign import Campaign
 
 _CODE = code_version("darkhaloscope.evaluation", "darkhaloscope.gates.anchors", "darkhaloscope.survey")
 _COMMON = {"group_name": "evaluation", "owners": [OWNER], "code_version": _CODE}
-A1 = "A1"
 
 
 @dg.asset(deps=[footprint], kinds={"python", "csv", "parquet"}, **_COMMON)
@@ -28,10 +35,13 @@ def anchor_catalog(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.
         table = anchors.read_anchor_catalog(
             campaign.anchor_path,
             release=get_release(campaign.release),
-            bricks=tabular.read_table(store.paths(bricks, ".parquet")),
+            splits=assign_splits(tabular.read_table(store.paths(bricks, ".parquet")), Split()),
         )
         part = tabular.write_table(staging / "anchors.parquet", ANCHORS, table)
-        return Built(rows={part.path: part.rows}, summary=anchors.summarise(table))
+        return Built(
+            rows={part.path: part.rows},
+            summary={"use": value_counts(table["use"]), "excluded": anchors.exclusion_counts(table)},
+        )
 
     return build_partition(
         context,
@@ -44,3 +54,47 @@ def anchor_catalog(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.
         schema=ANCHORS.label,
         reuse=campaign.reuse,
     )
+
+
+@dg.asset(deps=[anchor_catalog, footprint], kinds={"python", "fits", "parquet"}, **_COMMON)
+def anchor_stamps(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
+    """Cutouts of the real objects with the verdict of the pointing gate on each of them."""
+    store, sizes, release = campaign.store, campaign.sizes, get_release(campaign.release)
+    catalog, bricks = store.record("anchor_catalog"), store.record("footprint")
+
+    def build(staging: Path) -> Built:
+        table = stamps.cut_anchor_stamps(
+            tabular.read_table(store.paths(catalog, ".parquet")),
+            tabular.read_table(store.paths(bricks, ".parquet")),
+            survey_root=campaign.survey_path,
+            release=release,
+            size_px=sizes.stamp_px,
+        )
+        part = tabular.write_table(staging / "anchor_stamps.parquet", ANCHOR_STAMPS, table)
+        report = run_anchor_gates(table, release=release, artefact_hash=part.sha256, figures_dir=staging)
+        write_gate_report(report, staging)
+        stamps_rgb.anchor_sheet(table, staging / "anchors.png")
+        return Built(
+            rows={part.path: part.rows},
+            summary=stamps.summarise(table),
+            pictures=["anchors.png"],
+        )
+
+    return build_partition(
+        context,
+        store,
+        "anchor_stamps",
+        build=build,
+        config_hash=hash_json([campaign.release, sizes.stamp_px]),
+        code_version=_CODE,
+        inputs={record.name: record.content_hash for record in (catalog, bricks)},
+        schema=ANCHOR_STAMPS.label,
+        reuse=campaign.reuse,
+    )
+
+
+@dg.asset_check(asset=anchor_stamps, name="A1", blocking=True, description=GATES["A1"].question)
+def pointing(campaign: Campaign) -> dg.AssetCheckResult:
+    """Show the verdict of the pointing gate."""
+    report = read_report(campaign.store, "anchor_stamps")
+    return check_results(report, campaign.store.directory("anchor_stamps"))[0]

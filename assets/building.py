@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from dagster_project.metadata import record_metadata
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore, equal_plan, plan_hash
@@ -68,9 +69,7 @@ def user_errors_fail_once() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise dg.Failure(
-            description=f"{type(error).__name__}: {error}", allow_retries=False
-        ) from error
+        raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
 
 
 def build_partition(
@@ -160,3 +159,8 @@ def _reusable(
     except ArtifactError:  # damaged: build again rather than keep it
         return None
     return record
+
+
+def value_counts(column: pa.ChunkedArray) -> dict[str, int]:
+    """Count the values of a text column; the empty text is shown as ``none``."""
+    return {row["values"] or "none": row["counts"] for row in column.value_counts().to_pylist()}

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.anchors import anchor_catalog
-from assets.building import OWNER, Built, build_partition
+from assets.building import OWNER, Built, build_partition, value_counts
 from assets.sky import footprint, host_cutouts
 from assets.sources import BANK_FILE, cosmos_bank
 from dagster_project.experiments import get_experiment
@@ -18,9 +18,9 @@ from dagster_project.partitions import (
 from darkhaloscope import tabular
 from darkhaloscope.artifacts import ArtifactRecord
 from darkhaloscope.hashing import code_version
-from darkhaloscope.reports import figures
+from darkhaloscope.reports import stamps_rgb
 from darkhaloscope.schema import HOSTS, MANIFEST, STAMPS, Role
-from darkhaloscope.sources.bank import open_sources
+from darkhaloscope.sources.library import open_sources
 from darkhaloscope.stamps import inject, shards
 from darkhaloscope.stamps.manifest import build_manifest
 from darkhaloscope.survey.tiles import assign_splits
@@ -72,21 +72,17 @@ def manifest(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Materi
                 experiment,
                 sizes,
                 hosts=tabular.read_table(store.paths(hosts, ".parquet"), _HOST_COLUMNS),
-                splits=assign_splits(
-                    tabular.read_table(store.paths(bricks, ".parquet")), experiment.split
-                ),
+                splits=assign_splits(tabular.read_table(store.paths(bricks, ".parquet")), experiment.split),
                 sources=sources,
                 anchors=tabular.read_table(store.paths(anchors, ".parquet")),
                 tile=tile,
             )
         part = tabular.write_table(staging / "manifest.parquet", MANIFEST, table)
-        kinds = table["control_kind"].value_counts().to_pylist()
-        splits = table["split"].value_counts().to_pylist()
         return Built(
             rows={part.path: part.rows},
             summary={
-                "kinds": {row["values"]: row["counts"] for row in kinds},
-                "splits": {row["values"]: row["counts"] for row in splits},
+                "kinds": value_counts(table["control_kind"]),
+                "splits": value_counts(table["split"]),
             },
         )
 
@@ -138,7 +134,7 @@ def injected_stamps(
             "darkhaloscope.stamps.inject:inject_unit", units, label=f"inject {name} tile {tile} [units]"
         )
         built = Built.from_units(results)
-        figures.stamp_sheet([staging / path for path in built.rows], staging / "stamps.png")
+        stamps_rgb.stamp_sheet([staging / path for path in built.rows], staging / "stamps.png")
         built.pictures.append("stamps.png")
         return built
 

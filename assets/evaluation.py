@@ -1,1 +1,190 @@
 """Grading: real objects, the selection function, all experiments side by side."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets.anchors import anchor_stamps
+from assets.building import OWNER, Built, build_partition
+from assets.dataset import training_shards
+from assets.gates import model_gate_report
+from assets.sky import host_cutouts
+from assets.sources import BANK_FILE, cosmos_bank
+from assets.training import CHECKPOINT_FILE, checkpoint
+from dagster_project.enforcement import hold_gates, hold_pointing
+from dagster_project.experiments import EXPERIMENT_NAMES, get_experiment
+from dagster_project.partitions import every_partition, experiments
+from darkhaloscope import tabular
+from darkhaloscope.artifacts import read_json, write_json
+from darkhaloscope.evaluation import anchor_evaluation as grading
+from darkhaloscope.evaluation import comparison, selection
+from darkhaloscope.gates.registry import MODEL_GATES
+from darkhaloscope.hashing import code_version, hash_json
+from darkhaloscope.reports import figures
+from darkhaloscope.stamps.shards import ShardSet
+from resources.campaign import Campaign
+
+_CODE = code_version("darkhaloscope.evaluation", "darkhaloscope.statistics", "darkhaloscope.preprocess")
+_COMMON = {"group_name": "evaluation", "owners": [OWNER], "code_version": _CODE}
+
+
+@dg.asset(
+    name="anchor_evaluation",
+    deps=[checkpoint, model_gate_report, training_shards, anchor_stamps],
+    partitions_def=experiments,
+    kinds={"python", "torch", "json"},
+    **_COMMON,
+)
+def anchor_evaluation(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
+    """Recall by tier and contamination by class on real objects, at a threshold frozen on controls."""
+    store, sizes, name = campaign.store, campaign.sizes, context.partition_key
+    experiment = get_experiment(name)
+    model, shards = store.record("checkpoint", name), store.record("training_shards", name)
+    objects = store.record("anchor_stamps")
+    hold_gates(store, "model_gate_report", name, judged=model, required=MODEL_GATES)
+    hold_pointing(store, objects)
+    inputs = {record.key: record.content_hash for record in (model, shards, objects)}
+
+    def build(staging: Path) -> Built:
+        record = grading.evaluate_anchors(
+            store.paths(model, CHECKPOINT_FILE)[0],
+            ShardSet(store.paths(shards, ".parquet")),
+            tabular.read_table(store.paths(objects, ".parquet")),
+            experiment=experiment,
+            profile=sizes,
+            inputs=inputs,
+        )
+        write_json(staging / grading.RECORD_NAME, record)
+        figures.rates_figure(record, staging / "rates.png")
+        figures.roc_figure(record, staging / "roc.png")
+        figures.score_figure(record, staging / "scores.png")
+        figures.reliability_figure(record, staging / "reliability.png")
+        return Built(
+            summary=_grades(record),
+            pictures=["rates.png", "roc.png", "scores.png", "reliability.png"],
+        )
+
+    return build_partition(
+        context,
+        store,
+        "anchor_evaluation",
+        name,
+        build=build,
+        config_hash=experiment.config_hash(sizes),
+        code_version=_CODE,
+        inputs=inputs,
+        reuse=campaign.reuse,
+    )
+
+
+@dg.asset(
+    deps=[
+        checkpoint,
+        model_gate_report,
+        anchor_evaluation,
+        cosmos_bank,
+        dg.AssetDep(host_cutouts, partition_mapping=every_partition),
+    ],
+    partitions_def=experiments,
+    kinds={"python", "torch", "json"},
+    **_COMMON,
+)
+def selection_function(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
+    """C(theta_E, seeing) by injection and recovery on test hosts at the frozen threshold."""
+    store, sizes, name = campaign.store, campaign.sizes, context.partition_key
+    experiment = get_experiment(name)
+    model, bank = store.record("checkpoint", name), store.record("cosmos_bank")
+    graded, bricks = store.record("anchor_evaluation", name), store.record("footprint")
+    hosts = [store.record("host_cutouts", tile) for tile in campaign.campaign_tiles()]
+    inputs = {record.key: record.content_hash for record in (model, bank, graded, bricks, *hosts)}
+    hold_gates(store, "model_gate_report", name, judged=model, required=MODEL_GATES)
+
+    def build(staging: Path) -> Built:
+        record = selection.measure_selection(
+            store.paths(model, CHECKPOINT_FILE)[0],
+            experiment=experiment,
+            profile=sizes,
+            host_paths=[path for host in hosts for path in store.paths(host, ".parquet")],
+            bricks=tabular.read_table(store.paths(bricks, ".parquet")),
+            bank_path=store.paths(bank, BANK_FILE)[0],
+            evaluation_path=store.paths(graded, grading.RECORD_NAME)[0],
+            inputs=inputs,
+        )
+        write_json(staging / selection.RECORD_NAME, record)
+        figures.selection_figure(record, staging / "selection.png")
+        return Built(summary=_cell_numbers(record), pictures=["selection.png"])
+
+    return build_partition(
+        context,
+        store,
+        "selection_function",
+        name,
+        build=build,
+        config_hash=experiment.config_hash(sizes),
+        code_version=_CODE,
+        inputs=inputs,
+        reuse=campaign.reuse,
+    )
+
+
+@dg.asset(
+    deps=[dg.AssetDep(anchor_evaluation, partition_mapping=every_partition)],
+    kinds={"python", "json"},
+    **_COMMON,
+)
+def model_comparison(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
+    """All graded experiments side by side, and the choices in which they differ."""
+    store, sizes = campaign.store, campaign.sizes
+    names = [name for name in EXPERIMENT_NAMES if store.has("anchor_evaluation", name)]
+    records = {name: store.record("anchor_evaluation", name) for name in names}
+
+    def build(staging: Path) -> Built:
+        record = comparison.compare_models(
+            {
+                name: read_json(store.paths(graded, grading.RECORD_NAME)[0])
+                for name, graded in records.items()
+            },
+            {name: get_experiment(name) for name in names},
+        )
+        write_json(staging / comparison.RECORD_NAME, record)
+        figures.comparison_figure(record, staging / "comparison.png")
+        return Built(summary={"experiments": len(names)}, pictures=["comparison.png"])
+
+    return build_partition(
+        context,
+        store,
+        "model_comparison",
+        build=build,
+        config_hash=hash_json([get_experiment(name).config_hash(sizes) for name in names]),
+        code_version=_CODE,
+        inputs={record.key: record.content_hash for record in records.values()},
+        reuse=campaign.reuse,
+    )
+
+
+def _grades(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers that the dashboard plots over time; a rate that cannot be stated is left out."""
+    grades = {"threshold": record["threshold"]["score"], **_rate("auc", record["test"]["auc"])}
+    for tier, rate in record["recall"].items():
+        grades |= _rate(f"recall_{tier}", rate)
+    return grades | _rate("contamination", record["contamination_all"])
+
+
+def _rate(name: str, rate: dict[str, Any]) -> dict[str, float]:
+    numbers = {
+        name: rate["value"],
+        f"{name}_lower": rate["lower"],
+        f"{name}_upper": rate["upper"],
+        f"{name}_n": rate["n"],
+    }
+    return {key: number for key, number in numbers.items() if number is not None}
+
+
+def _cell_numbers(record: dict[str, Any]) -> dict[str, Any]:
+    filled = [cell for cell in record["cells"] if cell["n"]]
+    return {
+        "cells": len(record["cells"]),
+        "cells_filled": len(filled),
+        "injections": sum(c["n"] for c in filled),
+    }

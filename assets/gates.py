@@ -10,8 +10,6 @@ from pathlib import Path
 
 import dagster as dg
 from darkhaloscope.gates.run import run_data_gates, run_model_gates
-from darkhaloscope.reports.gates import write_gate_report
-from darkhaloscope.stamps.shards import ShardSet
 
 from assets.building import OWNER, Built, build_partition
 from assets.dataset import injected_stamps, tile_records, training_shards
@@ -29,6 +27,8 @@ from darkhaloscope import tabular
 from darkhaloscope.gates.registry import DATA_GATES, GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateReport, GateStatus
 from darkhaloscope.hashing import code_version
+from darkhaloscope.reports.gates import write_gate_report
+from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.survey.tiles import assign_splits
 from resources.campaign import Campaign
 
@@ -169,17 +169,13 @@ def _specs(gates: tuple[str, ...], report: dg.AssetsDefinition) -> list[dg.Asset
 
 
 @dg.multi_asset_check(specs=_specs(DATA_GATES, gate_report), name="data_gates")
-def data_gates(
-    context: dg.AssetCheckExecutionContext, campaign: Campaign
-) -> Iterator[dg.AssetCheckResult]:
+def data_gates(context: dg.AssetCheckExecutionContext, campaign: Campaign) -> Iterator[dg.AssetCheckResult]:
     """Show the verdicts of the data gates on the shards they judged."""
     yield from _show(context, campaign, "gate_report")
 
 
 @dg.multi_asset_check(specs=_specs(MODEL_GATES, model_gate_report), name="model_gates")
-def model_gates(
-    context: dg.AssetCheckExecutionContext, campaign: Campaign
-) -> Iterator[dg.AssetCheckResult]:
+def model_gates(context: dg.AssetCheckExecutionContext, campaign: Campaign) -> Iterator[dg.AssetCheckResult]:
     """Show the verdicts of the behaviour gates on the checkpoint they judged."""
     yield from _show(context, campaign, "model_gate_report")
 

@@ -7,15 +7,17 @@ but for the anchors, which are cut by the same reader.
 from pathlib import Path
 
 import dagster as dg
+import pyarrow.compute as pc
 
-from assets.building import OWNER, Built, build_partition
+from assets.building import OWNER, Built, build_partition, value_counts
 from dagster_project.partitions import TILE_PARTITIONS_NAME, tiles
 from darkhaloscope import tabular
 from darkhaloscope.hashing import code_version, hash_json
-from darkhaloscope.reports import figures
-from darkhaloscope.schema import BRICKS, PARENTS
+from darkhaloscope.reports import figures, stamps_rgb
+from darkhaloscope.schema import BRICKS, HOSTS, PARENTS
 from darkhaloscope.survey import bricks as survey_bricks
 from darkhaloscope.survey import hosts as survey_hosts
+from darkhaloscope.survey import inputs as survey_inputs
 from darkhaloscope.survey import parents as survey_parents
 from darkhaloscope.survey.release import get_release
 from resources.campaign import Campaign
@@ -34,13 +36,13 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
         table = survey_bricks.read_footprint(campaign.survey_path, release)
         part = tabular.write_table(staging / "bricks.parquet", BRICKS, table)
         figures.footprint_map(table, staging / "footprint.png")
-        usable = table.filter(survey_bricks.is_usable(table))
+        usable = table.filter(pc.equal(table["status"], survey_bricks.OK))
         return Built(
             rows={part.path: part.rows},
             summary={
                 "tiles": sorted(set(usable["tile"].to_pylist())),
                 "bricks_ok": usable.num_rows,
-                "bricks_incomplete": table.num_rows - usable.num_rows,
+                "bricks": survey_bricks.status_counts(table),
                 "area_deg2": float(sum(usable["area_deg2"].to_pylist())),
             },
             pictures=["footprint.png"],
@@ -53,7 +55,7 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
         build=build,
         config_hash=hash_json([campaign.release]),
         code_version=_CODE,
-        inputs=survey_bricks.input_hashes(campaign.survey_path, release),
+        inputs=survey_inputs.table_hashes(campaign.survey_path, release),
         schema=BRICKS.label,
         reuse=campaign.reuse,
     )
@@ -73,7 +75,17 @@ def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
         bricks = tabular.read_table(campaign.store.paths(source, ".parquet"))
         table = survey_parents.select_parents(campaign.survey_path, release, tile, bricks)
         part = tabular.write_table(staging / "parents.parquet", PARENTS, table)
-        return Built(rows={part.path: part.rows}, summary=survey_parents.summarise(table))
+        return Built(
+            rows={part.path: part.rows},
+            summary={
+                "rejected": value_counts(table["reject_reason"]),
+                "selected": {
+                    name: int(pc.sum(table[name]).as_py() or 0)
+                    for name in table.column_names
+                    if name.startswith("is_")
+                },
+            },
+        )
 
     return build_partition(
         context,
@@ -85,7 +97,7 @@ def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
         code_version=_CODE,
         inputs={
             "footprint": source.content_hash,
-            **survey_parents.input_hashes(campaign.survey_path, release),
+            **survey_inputs.sweep_hash(campaign.survey_path, release),
         },
         schema=PARENTS.label,
         reuse=campaign.reuse,
@@ -105,17 +117,15 @@ def host_cutouts(
             tabular.read_table(store.paths(parents, ".parquet")),
             tabular.read_table(store.paths(bricks, ".parquet")),
             survey_root=campaign.survey_path,
-            release=campaign.release,
+            release=get_release(campaign.release),
             size_px=sizes.host_stamp_px,
             staging=staging,
             unit_hosts=sizes.unit_hosts,
-            max_hosts=sizes.max_hosts_per_tile,
+            profile_max_hosts=sizes.max_hosts_per_tile,
         )
-        results = compute.map(
-            "darkhaloscope.survey.hosts:cut_hosts", units, label=f"cut hosts of tile {tile} [units]"
-        )
+        results = compute.map(survey_hosts.UNIT_FUNCTION, units, label=f"cut hosts of tile {tile} [units]")
         built = Built.from_units(results)
-        figures.host_sheet([staging / path for path in built.rows], staging / "hosts.png")
+        stamps_rgb.host_sheet([staging / path for path in built.rows], staging / "hosts.png")
         built.pictures.append("hosts.png")
         return built
 
@@ -125,9 +135,11 @@ def host_cutouts(
         "host_cutouts",
         tile,
         build=build,
-        config_hash=hash_json([campaign.release, tile, sizes.host_stamp_px, sizes.unit_hosts, sizes.max_hosts_per_tile]),
+        config_hash=hash_json(
+            [campaign.release, tile, sizes.host_stamp_px, sizes.unit_hosts, sizes.max_hosts_per_tile]
+        ),
         code_version=_CODE,
         inputs={"lrg_parents": parents.content_hash, "footprint": bricks.content_hash},
-        schema=survey_hosts.HOSTS.label,
+        schema=HOSTS.label,
         reuse=campaign.reuse,
     )

@@ -33,9 +33,7 @@ def cosmos_bank(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
             seed=BANK_SEED,
         )
         figures_bank.contact_sheet(staging / BANK_FILE, staging / "contact_sheet.png")
-        return Built(
-            rows={BANK_FILE: summary["galaxies"]}, summary=summary, pictures=["contact_sheet.png"]
-        )
+        return Built(rows={BANK_FILE: summary["galaxies"]}, summary=summary, pictures=["contact_sheet.png"])
 
     return build_partition(
         context,

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import dagster as dg
-from resources.trainer import Trainer
 
 from assets.building import OWNER, Built, build_partition
 from assets.dataset import training_shards
@@ -14,6 +13,7 @@ from darkhaloscope.gates.registry import DATA_GATES
 from darkhaloscope.hashing import code_version
 from darkhaloscope.training.request import TrainRequest
 from resources.campaign import Campaign
+from resources.trainer import Trainer
 
 _CODE = code_version("darkhaloscope.training", "darkhaloscope.preprocess")
 CHECKPOINT_FILE = "checkpoint.pt"

@@ -19,6 +19,7 @@ from darkhaloscope.errors import UserError
 from darkhaloscope.profiles import PROFILES
 
 DEMO_ROOT = Path("runs/demo")
+MOCK_GALAXIES = {"demo": 300, "test": 60, "full": 2000}
 DEMO_EXPERIMENTS = ("gen5-cosmos", "gen6")
 _CONSOLE = Console()
 
@@ -133,7 +134,7 @@ def demo(
     _CONSOLE.rule("[bold]Dark Halo Scope: a campaign on a mock sky")
     write_mock_sky(root / "survey", MockSkyConfig.for_profile(sizes.name), workers=workers)
     if cosmos_catalog is None:
-        write_mock_cosmos(root / "cosmos", n_galaxies=sizes.mock_galaxies, seed=1)
+        write_mock_cosmos(root / "cosmos", n_galaxies=MOCK_GALAXIES[sizes.name], seed=1)
     _CONSOLE.print(f"mock sky and sources: {time.perf_counter() - started:.0f} s")
     _campaign(
         root=root,
@@ -153,7 +154,9 @@ def demo(
 
 @cli.command()
 @_EXPERIMENTS
-@click.option("--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Campaign directory.")
+@click.option(
+    "--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Campaign directory."
+)
 @click.option(
     "--survey-root",
     type=click.Path(path_type=Path, file_okay=False),
@@ -166,7 +169,9 @@ def demo(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Known lenses and look-alikes in lenscat's columns. [default: SURVEY_ROOT/catalogs/known-objects.csv]",
 )
-@click.option("--tiles", default="", help="Tiles, comma-separated, e.g. 042,317. [default: all of the footprint]")
+@click.option(
+    "--tiles", default="", help="Tiles, comma-separated, e.g. 042,317. [default: all of the footprint]"
+)
 @_PROFILE
 @_WORKERS
 @_ENGINE
@@ -185,7 +190,7 @@ def run(
     cosmos_catalog: Path | None,
     score_cutouts: Path | None,
 ) -> None:
-    """Run the same campaign on your own survey tree and source catalogue.
+    r"""Run the same campaign on your own survey tree and source catalogue.
 
     \b
     dhs run -e gen6 --root runs/dr10 --survey-root /data/dr10 \\
@@ -222,15 +227,14 @@ def _campaign(
     started: float,
 ) -> None:
     """Run the jobs, write summary and report, print the table; exit 1 if a step failed."""
-    from darkhaloscope.reports.html import write_report
-    from darkhaloscope.reports.summary import build_summary, write_summary
-    from resources.trainer import LocalTrainer
-
     from dagster_project.definitions import build_defs
     from dagster_project.experiments import get_experiment
     from dagster_project.runner import StepResult, open_instance, run_campaign
+    from darkhaloscope.reports.html import write_report
+    from darkhaloscope.reports.summary import build_summary, write_summary
     from resources.campaign import Campaign
     from resources.compute import LocalCompute, SparkCompute
+    from resources.trainer import LocalTrainer
 
     for name in experiments:
         get_experiment(name)
@@ -241,7 +245,7 @@ def _campaign(
             "compute": LocalCompute(workers=workers)
             if engine == "local"
             else SparkCompute(master=f"local[{workers}]"),
-            "trainer": LocalTrainer(threads=workers),
+            "trainer": LocalTrainer(),
         }
     )
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from resources.trainer import LocalTrainer
 
 from assets import anchors, dataset, evaluation, gates, sky, sources, training
 from jobs.campaign import build_jobs
 from resources.campaign import Campaign
 from resources.compute import LocalCompute
+from resources.trainer import LocalTrainer
 
 ASSET_MODULES = (sky, sources, dataset, gates, training, anchors, evaluation)
 

@@ -38,13 +38,33 @@ def hold_gates(
     dagster.Failure
         Never retried: naming the gates that are shut and the next step.
     """
+    report = read_report(store, report_name, *partition)
+    return _hold(report, judged, judged.content_hash, required)
+
+
+def hold_pointing(store: ArtifactStore, judged: ArtifactRecord) -> GateReport:
+    """Return the pointing gate's report if it is open for exactly these anchor stamps.
+
+    The report lies in the partition it judges, so it is keyed to the table's
+    own hash and not to the partition's.
+
+    Raises
+    ------
+    dagster.Failure
+        Never retried.
+    """
+    report = read_report(store, judged.name, *judged.partition)
+    table = next(part for part in judged.parts if part.path.endswith(".parquet"))
+    return _hold(report, judged, table.sha256, ("A1",))
+
+
+def _hold(
+    report: GateReport | None, judged: ArtifactRecord, artefact_hash: str, required: Sequence[str]
+) -> GateReport:
     try:
-        report = read_report(store, report_name, *partition)
-        require_gate(report, judged.content_hash, required)
+        require_gate(report, artefact_hash, required)
     except UserError as error:
-        raise dg.Failure(
-            description=f"{judged.key} may not be used. {error}", allow_retries=False
-        ) from error
+        raise dg.Failure(description=f"{judged.key} may not be used. {error}", allow_retries=False) from error
     assert report is not None  # require_gate refuses None
     return report
 

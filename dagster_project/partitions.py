@@ -15,7 +15,5 @@ tiles = dg.DynamicPartitionsDefinition(name=TILE_PARTITIONS_NAME)
 experiment_tiles = dg.MultiPartitionsDefinition({"experiment": experiments, "tile": tiles})
 
 one_tile_of_each_experiment = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name="tile")
-all_tiles_of_one_experiment = dg.MultiToSingleDimensionPartitionMapping(
-    partition_dimension_name="experiment"
-)
+all_tiles_of_one_experiment = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name="experiment")
 every_partition = dg.AllPartitionMapping()

@@ -5,12 +5,12 @@ partitions of each are derived here and nowhere else. What the jobs do is not
 known here.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-import yaml
 
 from dagster_project.partitions import TILE_PARTITIONS_NAME
 from darkhaloscope.metering import StageMeter
@@ -18,10 +18,7 @@ from jobs.campaign import STEPS, Shape
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-_INSTANCE_CONFIG = {
-    "telemetry": {"enabled": False},
-    "concurrency": {"runs": {"max_concurrent_runs": 2}},
-}
+INSTANCE_CONFIG = Path(__file__).resolve().parents[1] / "deploy" / "local" / "dagster.yaml"
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def open_instance(home: Path) -> dg.DagsterInstance:
     home.mkdir(parents=True, exist_ok=True)
     config = home / "dagster.yaml"
     if not config.is_file():
-        config.write_text(yaml.safe_dump(_INSTANCE_CONFIG))
+        shutil.copyfile(INSTANCE_CONFIG, config)
     return dg.DagsterInstance.from_config(str(home))
 
 

@@ -136,6 +136,20 @@ def write_json(path: str | Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is absent or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except (FileNotFoundError, json.JSONDecodeError) as error:
+        raise ArtifactError(describe("Not a readable record", file=path, got=str(error))) from error
+
+
 def plan_hash(config_hash: str, code_version: str, inputs: Mapping[str, str]) -> str:
     """Return the key of a build: same plan, same staging directory, resumable."""
     return hash_json([config_hash, code_version, dict(inputs)])[:16]

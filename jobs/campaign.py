@@ -66,7 +66,7 @@ STEPS = (
 """The jobs in the order data flows."""
 
 
-def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
+def build_jobs() -> list:
     """Return one asset job per step; the checks of its assets run with it."""
     return [
         dg.define_asset_job(

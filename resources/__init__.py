@@ -1,0 +1,1 @@
+"""Pluggable machinery: the campaign's roots, compute engines, trainers."""
