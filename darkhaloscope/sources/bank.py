@@ -7,6 +7,7 @@ measurements are in ``selection``, the format of the file is in ``bankfile``.
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkhaloscope.errors import ContractError, DataError, describe
+from darkhaloscope.errors import ContractError, DataError, StorageError, describe
 from darkhaloscope.hashing import hash_json, sha256_bytes, sha256_file
 from darkhaloscope.progress import track
 from darkhaloscope.sources.bankfile import (
@@ -112,6 +113,8 @@ def build_bank(
     DataError
         If a file is damaged, the pixel scale is not 0.03 arcsec, or fewer
         galaxies pass than there are splits.
+    StorageError
+        If the disk is full.
     ContractError
         If the written bank does not satisfy the limits.
     """
@@ -141,7 +144,6 @@ def build_bank(
         columns["source_id"] = ids[order]
         columns["split"] = assign_source_splits(columns["source_id"].tolist())
         columns["background_from"] = np.array(chosen.backgrounds)[order]
-        spool.flush()
         shape = (len(chosen.rows), TEMPLATE_PX, TEMPLATE_PX)
         templates = np.memmap(spool, dtype=np.float32, mode="r", shape=shape)
         metadata = {
@@ -257,12 +259,36 @@ def _select(
         if isinstance(result, str):
             chosen.rejected.append((str(catalog.ident[row]), result))
             continue
-        spool.write(result.template.tobytes())
+        _append(spool, result.template, catalog.path)
         chosen.rows.append(row)
         chosen.numbers.append(result.numbers)
         chosen.backgrounds.append(result.background_from)
     chosen.rejected.sort(key=lambda item: (int(item[0]), item[1]))
     return chosen
+
+
+def _append(spool: BinaryIO, template: NDArray[np.float32], catalogue: Path) -> None:
+    """Add one template to the scratch file.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full.
+    """
+    try:
+        spool.write(template.tobytes())
+        spool.flush()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageError(
+            describe(
+                "No space left while collecting templates",
+                file=catalogue,
+                expected="40 kB of scratch space beside the bank per galaxy, and the same for the bank",
+                hint="free some space or choose another root, then run again",
+            )
+        ) from error
 
 
 def _judge(catalog: RealGalaxyCatalog, row: int, limits: BankLimits, seen: set[str]) -> Measured | str:

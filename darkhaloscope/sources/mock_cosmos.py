@@ -38,9 +38,9 @@ LOG_Z_AT_22, LOG_Z_SLOPE, LOG_Z_SCATTER = -0.24, 0.09, 0.18
 """The same for log10 of the photometric redshift; the ten have median 0.71 at 22.4 mag."""
 
 NOISE_SIGMA = 0.0027
-NOISE_CORRELATION_PX = 0.575
+NOISE_CORRELATION_PX = 0.62
 """Standard deviation of one sky pixel in counts/s, and the Gaussian width that gives neighbouring
-pixels a correlation of 0.47: both measured on the real stamps."""
+pixels a correlation of 0.48: both measured on the real stamps."""
 
 PSF_FWHM_ARCSEC = (0.10, 0.12)
 PSF_BETA = 3.0

@@ -15,14 +15,18 @@ Mandelbaum et al. 2012 (MNRAS 420, 1518) and Leauthaud et al. 2007
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import NDArray
 
 from darkhaloscope.errors import DataError, MissingDataError, describe
@@ -95,7 +99,7 @@ class RealGalaxyCatalog:
     noise_variance: FloatArray
     flux_radius_px: FloatArray
     z_phot: FloatArray
-    _open_files: dict[str, Any] = field(default_factory=dict, repr=False)
+    _open_files: dict[str, tuple[BinaryIO, Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, location: str | Path) -> RealGalaxyCatalog:
@@ -195,7 +199,8 @@ class RealGalaxyCatalog:
 
     def close(self) -> None:
         """Close every open image file."""
-        for handle in self._open_files.values():
+        for handle, hdus in self._open_files.values():
+            hdus.close()
             handle.close()
         self._open_files.clear()
 
@@ -210,6 +215,16 @@ class RealGalaxyCatalog:
     ) -> None:
         self.close()
 
+    def _hdus(self, name: str, path: Path) -> Any:
+        if name not in self._open_files:
+            handle = open(path, "rb")  # noqa: SIM115  kept open for the next stamp, closed by close()
+            try:
+                self._open_files[name] = handle, fits.open(handle)
+            except Exception:
+                handle.close()
+                raise
+        return self._open_files[name][1]
+
     def _image(self, name: str, hdu: int, index: int) -> NDArray[np.float32]:
         path = self.path.parent / name
         if not path.is_file():
@@ -217,12 +232,11 @@ class RealGalaxyCatalog:
                 describe("Image file named by the catalogue not found", file=path, row=int(self.ident[index]))
             )
         try:
-            if name not in self._open_files:
-                self._open_files[name] = fits.open(path, memmap=False)
-            plane = self._open_files[name][hdu]
-            data = None if plane.data is None else np.array(plane.data, dtype=np.float32)
-            del plane.data
-        except (OSError, IndexError, ValueError, TypeError) as error:
+            with _damage_raises():
+                plane = self._hdus(name, path)[hdu]
+                data = None if plane.data is None else np.array(plane.data, dtype=np.float32)
+                del plane.data
+        except (OSError, IndexError, ValueError, TypeError, AstropyUserWarning) as error:
             raise DataError(
                 describe(
                     "Galaxy stamp cannot be read",
@@ -244,6 +258,14 @@ class RealGalaxyCatalog:
                 )
             )
         return data
+
+
+@contextmanager
+def _damage_raises() -> Iterator[None]:
+    """Turn astropy's warning of a truncated or corrupted file into an exception."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="(?s).*(truncated|corrupted)", category=AstropyUserWarning)
+        yield
 
 
 def find_catalog(location: str | Path) -> Path:
@@ -296,7 +318,8 @@ def find_catalog(location: str | Path) -> Path:
 
 def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     try:
-        with fits.open(path, memmap=False) as file:
+        # opened here because astropy does not close a file that it fails to parse
+        with _damage_raises(), open(path, "rb") as handle, fits.open(handle) as file:
             tables = [hdu for hdu in file if isinstance(hdu, fits.BinTableHDU)]
             if not tables:
                 raise DataError(describe("No binary table in file", file=path, field="HDU 1"))
@@ -309,7 +332,7 @@ def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
                         )
                     )
             return {name: np.array(tables[0].data[name]) for name in names}
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, AstropyUserWarning) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(describe("Not a readable FITS file", file=path, got=str(error))) from error

@@ -1,0 +1,271 @@
+import json
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from cosmos_catalog import Galaxy, disc, good_galaxies, write_catalogue
+
+from darkhaloscope.errors import ContractError, DataError, MissingDataError, StorageError
+from darkhaloscope.hashing import sha256_file
+from darkhaloscope.sources.bank import (
+    BankLimits,
+    SourceBank,
+    assign_source_splits,
+    build_bank,
+    check_bank,
+    input_hashes,
+    open_sources,
+)
+from darkhaloscope.sources.selection import DEFAULT_LIMITS
+
+
+def build(folder, galaxies, **options):
+    write_catalogue(folder / "cat", galaxies)
+    options = {"max_galaxies": None, "seed": 1, **options}
+    return build_bank(folder / "cat", folder / "bank.h5", **options)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bank")
+    build(folder, good_galaxies(24))
+    return folder
+
+
+@pytest.fixture
+def bank(folder):
+    with SourceBank.open(folder / "bank.h5") as bank:
+        yield bank
+
+
+def reasons(path):
+    with h5py.File(path) as file:
+        pairs = zip(file["rejected/ident"][:], file["rejected/reason"][:], strict=True)
+        return {ident.decode(): reason.decode() for ident, reason in pairs}
+
+
+def test_every_good_galaxy_is_in_with_its_catalogue_truth(bank):
+    galaxies = {f"cosmos-{g.ident}": g for g in good_galaxies(24)}
+    assert bank.ids.tolist() == sorted(galaxies)
+    for row, source_id in enumerate(bank.ids):
+        galaxy = galaxies[source_id]
+        assert bank.index_of(source_id) == row
+        assert bank.mag_f814w[row] == pytest.approx(galaxy.mag)
+        assert bank.z_phot[row] == pytest.approx(galaxy.z_phot)
+        assert bank.hlr_arcsec[row] == pytest.approx(0.03 * galaxy.hlr_px, rel=0.07)
+        truth = disc(96, galaxy.hlr_px)
+        assert np.corrcoef(bank.templates([row])[0].ravel(), truth.ravel())[0, 1] > 0.97
+
+
+def test_templates_are_float32_sum_to_one_and_come_in_the_order_asked(bank):
+    rows = [5, 0, 5, 23]
+    templates = bank.templates(rows)
+    assert templates.shape == (4, 96, 96)
+    assert templates.dtype == np.float32
+    np.testing.assert_allclose(templates.sum(axis=(1, 2), dtype=float), 1.0, atol=1e-5)
+    np.testing.assert_array_equal(templates[0], templates[2])
+    np.testing.assert_array_equal(templates[3], bank.templates([23])[0])
+    assert bank.pixel_scale_arcsec == 0.03
+
+
+def test_equal_builds_give_equal_bytes_at_any_time(folder, tmp_path):
+    time.sleep(1.1)
+    build_bank(folder / "cat", tmp_path / "again.h5", max_galaxies=None, seed=1)
+    assert sha256_file(tmp_path / "again.h5") == sha256_file(folder / "bank.h5")
+
+
+def test_smaller_bank_is_a_subset_with_the_same_splits(folder, bank, tmp_path):
+    summary = build_bank(folder / "cat", tmp_path / "small.h5", max_galaxies=20, seed=1)
+    assert summary["galaxies"] == 20
+    with SourceBank.open(tmp_path / "small.h5") as small:
+        assert set(small.ids) < set(bank.ids)
+        large = dict(zip(bank.ids, bank.split, strict=True))
+        assert all(large[i] == s for i, s in zip(small.ids, small.split, strict=True))
+        assert small.bank_id != bank.bank_id
+
+
+def test_another_seed_chooses_other_galaxies(folder, tmp_path):
+    chosen = []
+    for seed in (1, 2):
+        build_bank(folder / "cat", tmp_path / "b.h5", max_galaxies=8, seed=seed)
+        with SourceBank.open(tmp_path / "b.h5") as small:
+            chosen.append(set(small.ids))
+    assert chosen[0] != chosen[1]
+
+
+FAULTS = {
+    "hlr_catalogue_outside": Galaxy(901, hlr_px=2.0),
+    "snr_low": Galaxy(902, mag=26.5, hlr_px=4.0),
+    "hlr_disagrees": Galaxy(903, hlr_px=8.0, catalogue_hlr_px=16.0),
+    "flux_disagrees": Galaxy(904, catalogue_mag=20.5),
+    "larger_than_template": Galaxy(905, mag=19.5, hlr_px=30.0, side=260),
+    "hlr_measured_outside": Galaxy(906, mag=21.0, hlr_px=2.6, catalogue_hlr_px=3.4),
+    "catalogue_values_missing": Galaxy(907, catalogue_hlr_px=float("nan")),
+    "non_finite_pixels": Galaxy(908, stamp=np.full((60, 60), np.nan, dtype=np.float32)),
+    "duplicate_pixels": Galaxy(909, mag=21.5, hlr_px=6.0, stamp=good_galaxies(1)[0].pixels()),
+    "duplicate_position": Galaxy(910, dec_deg=2.003),
+    "not_detected": Galaxy(911, stamp=np.zeros((60, 60), dtype=np.float32)),
+}
+
+
+def test_every_fault_has_its_own_reason_and_no_row_is_lost(tmp_path):
+    galaxies = [*good_galaxies(6), *FAULTS.values(), Galaxy(3)]
+    summary = build(tmp_path, galaxies, seed=3)
+    found = reasons(tmp_path / "bank.h5")
+    expected = {str(galaxy.ident): reason for reason, galaxy in FAULTS.items()}
+    # of a repeated pair either may come first in hash order
+    for first, second in (("1", "909"), ("4", "910")):
+        kept_out = ({first, second} & set(found)).pop()
+        assert found.pop(kept_out) == expected.pop(second)
+    assert found.pop("3") == "duplicate_ident"
+    assert found == expected
+    assert summary["galaxies"] + sum(summary["rejected"].values()) == len(galaxies)
+    assert summary["tried"] == len(galaxies)
+
+
+def test_unreadable_stamp_is_counted_and_absent_file_is_an_error(tmp_path):
+    write_catalogue(tmp_path / "cat", good_galaxies(8))
+    images = tmp_path / "cat" / "real_galaxy_images_test_n1.fits"
+    images.write_bytes(images.read_bytes()[:-40_000])
+    summary = build_bank(tmp_path / "cat", tmp_path / "bank.h5", max_galaxies=None, seed=1)
+    assert summary["rejected"]["unreadable_stamp"] >= 1
+    images.unlink()
+    with pytest.raises(MissingDataError, match="images_test_n1"):
+        build_bank(tmp_path / "cat", tmp_path / "bank.h5", max_galaxies=None, seed=1)
+
+
+def test_bank_without_a_galaxy_is_a_typed_error_that_counts_reasons_and_leaves_no_file(tmp_path):
+    with pytest.raises(DataError, match=r"Too few galaxies pass.*0 of 3; left out: \{'snr_low': 3\}"):
+        build(tmp_path, [Galaxy(i, mag=27.0, side=60, hlr_px=5.0) for i in (1, 2, 3)])
+    assert [p.name for p in tmp_path.iterdir()] == ["cat"]
+
+
+def test_full_scratch_disk_is_a_typed_error(folder, tmp_path, monkeypatch):
+    full = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115  closed by the builder under test
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_options: full)
+    with pytest.raises(StorageError, match="collecting templates"):
+        build_bank(folder / "cat", tmp_path / "bank.h5", max_galaxies=None, seed=1)
+
+
+def test_other_pixel_scale_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"PIXEL_SCALE, row 7.*0\.03 arcsec, got 0\.05"):
+        build(tmp_path, [*good_galaxies(3), Galaxy(7, pixel_scale_arcsec=0.05)])
+
+
+def test_unknown_redshift_is_nan(tmp_path):
+    build(tmp_path, [Galaxy(1, z_phot=-99.0), *good_galaxies(4, first=2)])
+    with SourceBank.open(tmp_path / "bank.h5") as bank:
+        assert np.isnan(bank.z_phot[bank.index_of("cosmos-1")])
+        assert np.isfinite(bank.z_phot).sum() == 4
+
+
+def test_psf_images_are_used_where_they_are_and_their_absence_is_recorded(folder, bank, tmp_path):
+    assert bank.metadata["deconvolved"] is False
+    assert "absent" in bank.metadata["psf"]
+    y, x = np.indices((31, 31)) - 15.0
+    psf = np.exp(-(x**2 + y**2) / (2.0 * 1.6**2)).astype(np.float32)
+    write_catalogue(tmp_path / "cat", good_galaxies(24), psf=psf)
+    summary = build_bank(tmp_path / "cat", tmp_path / "bank.h5", max_galaxies=None, seed=1)
+    assert summary["deconvolved"] is True
+    with SourceBank.open(tmp_path / "bank.h5") as matched:
+        row = bank.index_of("cosmos-1")
+        assert matched.metadata["bank_id"] != bank.bank_id
+        assert not np.array_equal(matched.templates([row]), bank.templates([row]))
+    assert set(input_hashes(tmp_path / "cat")) - set(input_hashes(folder / "cat")) == {
+        "real_galaxy_PSF_images_test_n1.fits"
+    }
+
+
+def test_input_hashes_follow_the_pixels(tmp_path):
+    write_catalogue(tmp_path / "cat", good_galaxies(3))
+    before = input_hashes(tmp_path / "cat")
+    assert before["real_galaxy_catalog_test.fits"] == sha256_file(
+        tmp_path / "cat" / "real_galaxy_catalog_test.fits"
+    )
+    write_catalogue(tmp_path / "cat", [*good_galaxies(2), Galaxy(3, stamp=disc(60, 9.0).astype(np.float32))])
+    after = input_hashes(tmp_path / "cat")
+    assert [name for name in before if before[name] != after[name]]
+
+
+def test_splits_are_near_their_shares_and_never_empty():
+    many = assign_source_splits([f"cosmos-{i}" for i in range(20_000)])
+    for name, share in (("train", 0.70), ("val", 0.15), ("test", 0.15)):
+        assert np.mean(many == name) == pytest.approx(share, abs=0.01)
+    for count in range(3, 12):
+        for first in range(0, 300, 20):
+            few = assign_source_splits([f"cosmos-{i}" for i in range(first, first + count)])
+            assert set(few) == {"train", "val", "test"}
+
+
+def test_check_finds_a_stored_row_outside_a_limit(folder, bank):
+    check_bank(bank, DEFAULT_LIMITS)
+    with pytest.raises(ContractError, match="hlr_catalogue_outside"):
+        check_bank(bank, BankLimits(hlr_arcsec=(0.1, 0.3)))
+
+
+def test_check_finds_a_template_of_another_sum(folder, tmp_path):
+    path = tmp_path / "bank.h5"
+    shutil.copy(folder / "bank.h5", path)
+    with h5py.File(path, "r+") as file:
+        file["templates"][3] *= 1.01
+    with SourceBank.open(path) as bank, pytest.raises(ContractError, match="sum to 1"):
+        check_bank(bank, DEFAULT_LIMITS)
+
+
+def test_missing_truncated_and_foreign_files_are_typed_errors(folder, tmp_path):
+    with pytest.raises(MissingDataError, match="materialise cosmos_bank"):
+        SourceBank.open(tmp_path / "none.h5")
+    data = (folder / "bank.h5").read_bytes()
+    for keep in (10, 2000, len(data) // 2, len(data) - 10):
+        (tmp_path / "cut.h5").write_bytes(data[:keep])
+        with pytest.raises(DataError, match=r"cut\.h5"):
+            SourceBank.open(tmp_path / "cut.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["images"] = np.zeros(3)
+    with pytest.raises(DataError, match="Not a source bank"):
+        SourceBank.open(tmp_path / "other.h5")
+
+
+def test_another_format_version_is_refused(folder, tmp_path):
+    shutil.copy(folder / "bank.h5", tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        file.attrs["format_version"] = 0
+    with pytest.raises(DataError, match="must be 1, got 0"):
+        SourceBank.open(tmp_path / "old.h5")
+
+
+def test_unknown_source_is_a_typed_error(bank):
+    with pytest.raises(DataError, match=r"'cosmos-0'.*materialise manifest"):
+        bank.index_of("cosmos-0")
+
+
+def test_metadata_is_what_the_builder_returned(folder, bank, tmp_path):
+    summary = build_bank(folder / "cat", tmp_path / "bank.h5", max_galaxies=None, seed=1)
+    assert json.loads(json.dumps(summary)) == bank.metadata
+    assert summary["splits"] == {name: int((bank.split == name).sum()) for name in summary["splits"]}
+
+
+def test_open_sources_by_kind(folder):
+    with (
+        open_sources("cosmos", folder / "bank.h5") as cosmos,
+        open_sources("sersic", folder / "bank.h5") as sersic,
+    ):
+        assert len(cosmos) == len(sersic) == 24
+        assert not np.array_equal(cosmos.templates([0]), sersic.templates([0]))
+    with pytest.raises(ValueError, match="cosmos or sersic"):
+        open_sources("gan", folder / "bank.h5")  # type: ignore[arg-type]  # the fault under test
+
+
+@pytest.mark.realdata
+def test_real_galaxies(realdata, tmp_path):
+    summary = build_bank(realdata / "cosmos_23.5_sample", tmp_path / "bank.h5", max_galaxies=None, seed=1)
+    assert summary["galaxies"] == 9
+    assert summary["rejected"] == {"larger_than_template": 1}
+    assert reasons(tmp_path / "bank.h5") == {"141190": "larger_than_template"}
+    assert summary["deconvolved"] is False
+    assert summary["hlr_log10_ratio_rms"] < 0.02
+    assert min(summary["splits"].values()) >= 1
