@@ -1,4 +1,4 @@
-"""A1: does every real object that will be scored point at its own survey galaxy?
+"""A1: every real object that will be scored points at its own survey galaxy.
 
 The gate reads the stored stamps alone and holds every ``ok`` row, lens or
 look-alike, against the survey again; it does not trust the builder's statuses.
@@ -7,6 +7,7 @@ look-alike, against the survey again; it does not trust the builder's statuses.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope import tabular
+from darkhaloscope.artifacts import atomic_path
 from darkhaloscope.evaluation.anchor_stamps import pixel_status
 from darkhaloscope.evaluation.photometry import aperture_flux_nmgy
 from darkhaloscope.gates.judging import Measured
@@ -25,7 +27,7 @@ from darkhaloscope.gates.thresholds import Thresholds
 from darkhaloscope.hashing import hash_json
 from darkhaloscope.schema import BANDS
 from darkhaloscope.statistics import clopper_pearson
-from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.release import DR10_SOUTH, Release
 
 A1 = "A1"
 
@@ -34,7 +36,11 @@ _NAMED = 20
 
 
 def run_anchor_gates(
-    anchor_stamps: pa.Table, *, release: Release, artefact_hash: str, figures_dir: str | Path | None = None
+    anchor_stamps: pa.Table,
+    *,
+    artefact_hash: str,
+    release: Release = DR10_SOUTH,
+    figures_dir: str | Path | None = None,
 ) -> GateReport:
     """Measure and judge A1.
 
@@ -42,10 +48,10 @@ def run_anchor_gates(
     ----------
     anchor_stamps : pyarrow.Table
         Schema ``ANCHOR_STAMPS``.
-    release : Release
-        Declared release.
     artefact_hash : str
         Content hash of the stamps.
+    release : Release
+        Declared release.
     figures_dir : path, optional
         Where ``A1.png`` (aperture against catalogue magnitude) is drawn; no
         figure without it.
@@ -55,9 +61,7 @@ def run_anchor_gates(
     verdict = judge_pointing(measured, Thresholds())
     if figures_dir is not None and measured["magnitudes"]:
         verdict = _with_figure(verdict, measured, Path(figures_dir))
-    result = GateResult.bind(
-        A1, verdict, artefact_hash=artefact_hash, seconds=time.perf_counter() - started
-    )
+    result = GateResult.bind(A1, verdict, artefact_hash=artefact_hash, seconds=time.perf_counter() - started)
     return GateReport("anchors", hash_json([release.name]), ANCHOR_STAMPS, artefact_hash, (result,))
 
 
@@ -169,11 +173,7 @@ def _aperture_r(image: NDArray[Any], row: dict[str, Any]) -> float:
 
 
 def _with_figure(verdict: Verdict, measured: Measured, directory: Path) -> Verdict:
-    from dataclasses import replace
-
     from matplotlib.figure import Figure
-
-    from darkhaloscope.artifacts import atomic_path
 
     catalogue, aperture = np.array(measured["magnitudes"]).T
     figure = Figure(figsize=(4.2, 3.6), layout="constrained")

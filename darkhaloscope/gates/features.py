@@ -7,20 +7,21 @@ experiment's PreprocessSpec). Classifiers and verdicts are elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.gates.population import POSITIVE, Population, floats
 from darkhaloscope.lensing.geometry import StampGeometry
 from darkhaloscope.preprocess import PreprocessSpec
-from darkhaloscope.schema import BANDS
+from darkhaloscope.schema import BANDS, STAMPS, Role
 from darkhaloscope.tabular import pixels
 
 FloatArray = NDArray[np.float64]
@@ -36,21 +37,21 @@ PROBE_PX = 40
 
 CORE_STATISTICS = ("mean", "sd", "median", "max", "min", "q25", "q75")
 
-_BATCH_ROWS = 256
+_TABLE_COLUMNS = [column.name for column in STAMPS if column.role is not Role.PIXELS]
 _SQUARE_PX = 1.0
 
 
 class SampleReader(Protocol):
     """The part of ``stamps.shards.ShardSet`` that reads a sample with pixels."""
 
-    def sample(
-        self,
-        n_hosts_per_class: int,
-        split: str | None = None,
-        kinds: Sequence[str] | None = None,
-        seed: int = 0,
-    ) -> pa.Table:
-        """Return the rows of up to so many hosts per class, chosen by id hash."""
+    def sample(self, n_hosts_per_class: int, *, seed: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return columns of the rows of up to so many hosts per class, chosen by id hash."""
+        ...
+
+    def iter_batches(
+        self, split: str | None = None, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream rows in storage order."""
         ...
 
 
@@ -125,15 +126,9 @@ class Sample:
 
 
 def measure_sample(
-    reader: SampleReader,
-    *,
-    hosts_per_class: int,
-    kinds: Sequence[str],
-    spec: PreprocessSpec,
-    seed: int,
-    probe_min_snr: float,
+    reader: SampleReader, *, hosts_per_class: int, spec: PreprocessSpec, seed: int, probe_min_snr: float
 ) -> Sample:
-    """Read the fixed sample class by class and take its features.
+    """Read the fixed sample in one pass and take its features; memory is one batch of pixels.
 
     Parameters
     ----------
@@ -141,8 +136,6 @@ def measure_sample(
         The shard set.
     hosts_per_class : int
         Hosts per class.
-    kinds : sequence of str
-        Classes that exist.
     spec : PreprocessSpec
         The model view.
     seed : int
@@ -155,28 +148,26 @@ def measure_sample(
     DataError
         If no usable stamp is left.
     """
+    chosen = reader.sample(hosts_per_class, seed=seed, columns=["task_id"])["task_id"].combine_chunks()
     parts: list[_Part] = []
     tables: list[pa.Table] = []
     empty: dict[str, int] = {f"{plane}_{band}": 0 for plane in ("image", "invvar") for band in BANDS}
     not_finite = unusable = 0
-    for kind in kinds:
-        table = reader.sample(hosts_per_class, kinds=(kind,), seed=seed)
-        for start in range(0, table.num_rows, _BATCH_ROWS):
-            batch = table.slice(start, _BATCH_ROWS)
-            image, invvar = pixels(batch, "image"), pixels(batch, "invvar")
-            _count_empty(empty, image, invvar)
-            finite = np.isfinite(image).all(axis=(1, 2, 3)) & np.isfinite(invvar).all(axis=(1, 2, 3))
-            usable = finite & spec.valid_rows(image)
-            not_finite += int((~finite).sum())
-            unusable += int((finite & ~usable).sum())
-            if not usable.any():
-                continue
-            bare = batch.select([c for c in batch.column_names if c not in {"image", "invvar", "maskbits"}])
-            bare = bare.filter(pa.array(usable))
-            keep = _probe_rows(bare, kind, probe_min_snr)
-            parts.append(_features(image[usable], invvar[usable], spec, keep))
-            tables.append(bare)
-        del table
+    for batch in reader.iter_batches(columns=[*_TABLE_COLUMNS, "image", "invvar"]):
+        rows = pa.Table.from_batches([batch]).filter(pc.is_in(batch["task_id"], value_set=chosen))
+        if rows.num_rows == 0:
+            continue
+        image, invvar = pixels(rows, "image"), pixels(rows, "invvar")
+        _count_empty(empty, image, invvar)
+        finite = np.isfinite(image).all(axis=(1, 2, 3)) & np.isfinite(invvar).all(axis=(1, 2, 3))
+        usable = finite & spec.valid_rows(image)
+        not_finite += int((~finite).sum())
+        unusable += int((finite & ~usable).sum())
+        if not usable.any():
+            continue
+        bare = rows.select(_TABLE_COLUMNS).filter(pa.array(usable))
+        parts.append(_features(image[usable], invvar[usable], spec, _probe_rows(bare, probe_min_snr)))
+        tables.append(bare)
     if not tables:
         raise DataError(
             describe(
@@ -276,12 +267,11 @@ def _features(
     )
 
 
-def _probe_rows(table: pa.Table, kind: str, min_snr: float) -> NDArray[np.int64]:
+def _probe_rows(table: pa.Table, min_snr: float) -> NDArray[np.int64]:
     """Return the rows the probe is shown: visible arcs, and matched light."""
-    if kind == POSITIVE:
-        snr = floats(table["arc_snr_footprint_r"])
-        return np.flatnonzero(snr > min_snr)
-    return np.arange(table.num_rows if kind == "matched_light" else 0)
+    kind = np.asarray(table["control_kind"].to_pylist(), dtype=object)
+    visible = (kind == POSITIVE) & (floats(table["arc_snr_footprint_r"]) > min_snr)
+    return np.flatnonzero(visible | (kind == "matched_light"))
 
 
 def _joined(

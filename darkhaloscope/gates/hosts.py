@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from darkhaloscope.config import Experiment
 from darkhaloscope.gates.features import view_features
 from darkhaloscope.schema import BANDS
-from darkhaloscope.stamps.cutouts import HostStamps, locate_hosts
+from darkhaloscope.stamps.hostpixels import HostStamps, locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
 
 FloatArray = NDArray[np.float64]

@@ -99,7 +99,7 @@ def judge_sky(measured: Measured, limits: Thresholds) -> Verdict:
     return passed(limit, reason, measured, value=0, n=n)
 
 
-def measure_hosts(shards: MetadataReader, population: Population, limits: Thresholds) -> Measured:
+def measure_hosts(shards: MetadataReader, population: Population) -> Measured:
     """Look for host galaxies in two splits, by id and by position (L2)."""
     pairs = np.unique(np.stack([population.host, population.split]), axis=1)
     hosts, splits_of_host = np.unique(pairs[0], return_counts=True)
@@ -113,7 +113,6 @@ def measure_hosts(shards: MetadataReader, population: Population, limits: Thresh
         "separation_arcsec": {
             pair: None if value is None else value / _ARCSEC_DEG for pair, value in separation.items()
         },
-        "max_separation_arcsec": limits.value("L2", "max_separation_arcsec"),
         "galaxies": int(hosts.size),
         "splits": int(np.unique(population.split).size),
     }

@@ -173,6 +173,7 @@ def _errors(
         "off": int(off.sum()),
         "quantiles": [float(q) for q in np.quantile(error, [0.01, 0.16, 0.5, 0.84, 0.99])],
         "median_noise": float(np.median(sigma)),
+        "histogram": [int(k) for k in np.histogram(error, bins=60, range=(-0.15, 0.15))[0]],
     }
 
 

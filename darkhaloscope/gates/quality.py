@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope.config import Controls
@@ -208,18 +209,21 @@ def judge_finite(measured: Measured, limits: Thresholds) -> Verdict:
     return passed(limit, "every pixel is finite", measured, value=0, n=measured["rows"])
 
 
-def measure_losses(stamp_paths: Sequence[str | Path]) -> Measured:
+def measure_losses(manifest_paths: Sequence[str | Path], stamp_paths: Sequence[str | Path]) -> Measured:
     """Count tasks without an ok stamp by class, reason, seeing and Einstein radius (Q4).
 
     Parameters
     ----------
-    stamp_paths : sequence of path
-        The ``injected_stamps`` parts: one row per manifest task, with its status.
+    manifest_paths, stamp_paths : sequence of path
+        The parts of ``manifest`` and ``injected_stamps``: every task, and the
+        status it ended with. A task without a stamp row is lost as ``no_row``.
     """
-    columns = ["control_kind", "status", "psf_fwhm_r_arcsec", "theta_e_arcsec"]
-    table = read_table(stamp_paths, columns)
+    columns = ["task_id", "control_kind", "psf_fwhm_r_arcsec", "theta_e_arcsec"]
+    table = read_table(manifest_paths, columns)
+    made = read_table(stamp_paths, ["task_id", "status"])
+    place = pc.index_in(table["task_id"], value_set=made["task_id"].combine_chunks())
+    status = np.asarray(pc.fill_null(made["status"].take(place), "no_row").to_pylist(), dtype=object)
     kind = np.asarray(table["control_kind"].to_pylist(), dtype=object)
-    status = np.asarray(table["status"].to_pylist(), dtype=object)
     lost = status != "ok"
     seeing, theta_e = floats(table["psf_fwhm_r_arcsec"]), floats(table["theta_e_arcsec"])
     reasons, counts = np.unique(status[lost].astype(str), return_counts=True)

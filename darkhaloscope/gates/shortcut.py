@@ -8,7 +8,6 @@ they are wide. The model view blocks, the raw view informs.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -323,8 +322,3 @@ def _roc(labels: NDArray[np.bool_], scores: FloatArray, points: int = 101) -> di
     threshold = np.quantile(scores[~labels], 1.0 - np.linspace(0.0, 1.0, points))
     tpr = [float((scores[labels] >= t).mean()) for t in threshold]
     return {"fpr": [float(x) for x in np.linspace(0.0, 1.0, points)], "tpr": tpr}
-
-
-def in_view(verdict: Verdict, view: str) -> Verdict:
-    """Return a verdict marked with its view; the model view blocks, the raw view informs."""
-    return replace(verdict, view=view, blocking=view == "model")

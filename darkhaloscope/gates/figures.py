@@ -1,0 +1,225 @@
+"""One picture per gate, drawn from its stored measurement.
+
+Nothing is measured here; a figure can be drawn again from the report's JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from darkhaloscope.gates.judging import Measured
+from darkhaloscope.gates.population import COMPARED_KINDS, SPLITS
+
+COLOURS = {
+    "positive": "#c0392b",
+    "paired": "#2c7fb8",
+    "unpaired": "#636363",
+    "matched_light": "#31a354",
+    "hard_negative": "#8856a7",
+    "train": "#4c78a8",
+    "val": "#f58518",
+    "test": "#54a24b",
+}
+
+_DPI = 110
+
+
+def draw_effects(path: Path, effects: Mapping[str, Mapping[str, Any]], limit: float, title: str) -> str:
+    """Draw Cohen's d per column and control kind, against the limit (Q1, S1).
+
+    Parameters
+    ----------
+    path : path
+        PNG to write.
+    effects : mapping
+        Control kind to column to interval dict.
+    limit : float
+        Largest harmless abs(d).
+    title : str
+        Title.
+
+    Returns
+    -------
+    str
+        File name.
+    """
+    columns = list(dict.fromkeys(column for by_column in effects.values() for column in by_column))
+    figure = Figure(figsize=(6.4, 1.2 + 0.24 * len(columns)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvspan(-limit, limit, color="0.93", zorder=0)
+    for shift, (kind, by_column) in enumerate(effects.items()):
+        for row, column in enumerate(columns):
+            if column in by_column:
+                d = by_column[column]
+                y = row + 0.22 * (shift - 1)
+                axes.plot([d["lower"], d["upper"]], [y, y], color=COLOURS[kind], lw=1.0)
+                axes.plot(d["value"], y, "o", ms=3, color=COLOURS[kind], label=kind if row == 0 else None)
+    axes.set_yticks(range(len(columns)), columns, fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("Cohen's d, positives minus controls (grey: harmless)")
+    axes.set_title(title, fontsize=9)
+    if columns:
+        axes.legend(fontsize=7, loc="lower right")
+    return _save(figure, path)
+
+
+def condition_effects(measured: Measured) -> dict[str, dict[str, Any]]:
+    """Return the largest effect of each column over the splits, per control kind (Q1)."""
+    effects: dict[str, dict[str, Any]] = {}
+    for comparison in measured["comparisons"]:
+        if comparison["d"] is None:
+            continue
+        by_column = effects.setdefault(comparison["kind"], {})
+        known = by_column.get(comparison["column"])
+        if known is None or comparison["d"]["lower"] > known["lower"]:
+            by_column[comparison["column"]] = comparison["d"]
+    return effects
+
+
+def draw_classes(path: Path, measured: Measured) -> str:
+    """Draw the class shares of each split beside what was promised (Q5)."""
+    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+    axes = figure.subplots()
+    kinds = ["positive", *COMPARED_KINDS]
+    for row, counts in enumerate(measured["counts"].values()):
+        total = max(1, sum(counts[kind] for kind in kinds))
+        left = 0.0
+        for kind in kinds:
+            share = counts[kind] / total
+            axes.barh(row, share, left=left, color=COLOURS[kind], label=kind if row == 0 else None)
+            if share > 0.03:
+                axes.text(
+                    left + share / 2, row, str(counts[kind]), ha="center", va="center", fontsize=7, color="w"
+                )
+            left += share
+    edge = 0.0
+    for kind in kinds:
+        edge += measured["expected"].get(kind, 0.0)
+        axes.axvline(edge, color="k", lw=0.8, ls=":")
+    axes.set_yticks(range(len(measured["counts"])), list(measured["counts"]))
+    axes.set_xlabel("share of rows (dotted: promised)")
+    axes.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.22), frameon=False)
+    return _save(figure, path)
+
+
+def draw_sky(path: Path, ra_deg: NDArray[Any], dec_deg: NDArray[Any], split: NDArray[Any]) -> str:
+    """Draw the galaxies of each split on the sky (L1)."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for i, name in enumerate(SPLITS):
+        chosen = split == i
+        axes.plot(
+            ra_deg[chosen], dec_deg[chosen], ".", ms=2.5, color=COLOURS[name], label=f"{name}, {chosen.sum()}"
+        )
+    axes.invert_xaxis()
+    axes.set_xlabel("RA [deg]")
+    axes.set_ylabel("Dec [deg]")
+    axes.legend(fontsize=7, markerscale=3)
+    return _save(figure, path)
+
+
+def draw_flux(path: Path, measured: Measured, limit: float) -> str:
+    """Draw the relative error of the added flux (P1)."""
+    figure = Figure(figsize=(6.4, 2.8), layout="constrained")
+    axes = figure.subplots()
+    axes.axvspan(-limit, limit, color="0.93", zorder=0)
+    for label, colour in (("oracle", COLOURS["positive"]), ("matched_light", COLOURS["matched_light"])):
+        errors = measured.get(label, {})
+        if "histogram" in errors:
+            edges = np.linspace(-0.15, 0.15, len(errors["histogram"]) + 1)
+            share = np.asarray(errors["histogram"]) / max(1, sum(errors["histogram"]))
+            name = (
+                "positives, against lenstronomy" if label == "oracle" else "matched light, against the twin"
+            )
+            axes.stairs(share, edges, color=colour, label=f"{name}: {errors['rows']} rows")
+    axes.set_xlabel("added / expected flux - 1, every band (grey: limit of the median)")
+    axes.set_ylabel("share")
+    axes.legend(fontsize=7)
+    return _save(figure, path)
+
+
+def draw_roc(path: Path, views: Mapping[str, Measured], title: str) -> str:
+    """Draw the ROC curves of a probe, one panel per view (S2, S2p)."""
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    panels: Sequence[Axes] = figure.subplots(1, len(views), squeeze=False, sharey=True)[0]
+    for axes, (view, measured) in zip(panels, views.items(), strict=True):
+        axes.plot([0, 1], [0, 1], color="0.75", lw=0.8, zorder=0)
+        for kind, curve in measured["roc"].items():
+            label = f"{kind} {measured['auc'][kind]['value']:.3f}"
+            axes.plot(curve["fpr"], curve["tpr"], color=COLOURS[kind], label=label)
+        axes.set_title(f"{title}: {view} view", fontsize=9)
+        axes.set_xlabel("false-positive rate")
+        axes.set_aspect("equal")
+        axes.legend(fontsize=7, loc="lower right", title="AUC against", title_fontsize=7)
+    panels[0].set_ylabel("true-positive rate")
+    return _save(figure, path)
+
+
+def draw_brightness(path: Path, views: Mapping[str, Measured], low: float, high: float) -> str:
+    """Draw the ratios of core brightness with the arcs and before them (S3)."""
+    rows: list[tuple[str, dict[str, float]]] = []
+    for view, measured in views.items():
+        rows += [(f"stamp, {view}: {kind}", raw) for kind, raw in measured["stamp"].items()]
+    last = next(iter(views.values()))
+    rows += [(f"before injection: {kind}", raw) for kind, raw in last["host"].items()]
+    figure = Figure(figsize=(6.4, 1.0 + 0.28 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvspan(low, high, color="0.93", zorder=0)
+    axes.axvline(1.0, color="0.75", lw=0.8, zorder=0)
+    for y, (name, raw) in enumerate(rows):
+        colour = COLOURS[name.rsplit(": ", 1)[1]]
+        axes.plot([raw["lower"], raw["upper"]], [y, y], color=colour)
+        axes.plot(raw["value"], y, "o", ms=4, color=colour)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("mean r within 8 px, positives over controls (grey: limit against matched light)")
+    return _save(figure, path)
+
+
+def draw_signal(path: Path, measured: Measured) -> str | None:
+    """Draw the ROC curve of the convolutional probe in both views (S6); None if it was not trained."""
+    if "roc" not in measured:
+        return None
+    figure = Figure(figsize=(3.6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.75", lw=0.8, zorder=0)
+    for view, style in (("raw", "-"), ("model", "--")):
+        curve = measured["roc"][view]
+        label = f"{view} view {measured[view]['value']:.3f}"
+        axes.plot(curve["fpr"], curve["tpr"], style, color=COLOURS["matched_light"], label=label)
+    axes.set_title("probe: visible arcs against matched light", fontsize=9)
+    axes.set_xlabel("false-positive rate")
+    axes.set_ylabel("true-positive rate")
+    axes.legend(fontsize=7, loc="lower right", title="AUC", title_fontsize=7)
+    return _save(figure, path)
+
+
+def draw_scores(path: Path, measured: Measured, title: str) -> str | None:
+    """Draw the distributions of scores of the behaviour gates; None if nothing was scored."""
+    if "histogram" not in measured:
+        return None
+    figure = Figure(figsize=(6.4, 2.8), layout="constrained")
+    axes = figure.subplots()
+    colours = [COLOURS["positive"], COLOURS["paired"], COLOURS["matched_light"]]
+    for colour, (name, counts) in zip(colours, measured["histogram"].items(), strict=False):
+        share = np.asarray(counts) / max(1, sum(counts))
+        axes.stairs(share, np.linspace(0.0, 1.0, len(counts) + 1), color=colour, label=name)
+    axes.set_xlabel("score")
+    axes.set_ylabel("share")
+    axes.set_title(title, fontsize=9)
+    axes.legend(fontsize=7)
+    return _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # without the writer's name and version equal figures are equal files
+    figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+    return path.name
