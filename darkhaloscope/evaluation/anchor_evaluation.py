@@ -7,7 +7,8 @@ values, from which every figure and page is made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, describe
+from darkhaloscope.evaluation.anchor_stamps import LOOKALIKE_TRAIN
 from darkhaloscope.evaluation.rates import OperatingPoint, Rate, freeze_threshold
 from darkhaloscope.evaluation.scoring import join_scores, score_array, score_rows
 from darkhaloscope.profiles import Profile
@@ -85,14 +87,15 @@ def evaluate_anchors(
     model = load_model(checkpoint_path)
     test = score_test_split(model, shards)
     point = operating_point(test, experiment.evaluation.fpr)
-    scored = anchor_stamps.filter(pc.equal(anchor_stamps["status"], "ok"))
+    status = _statuses(anchor_stamps, experiment)
+    scored = anchor_stamps.filter(pc.equal(status, "ok"))
     if scored.num_rows == 0:
         raise DataError(
             describe(
                 "No anchor can be scored",
                 field="status",
                 expected="at least one ok row",
-                got=_counts(anchor_stamps["status"].to_pylist()),
+                got=_counts(status.to_pylist()),
             )
         )
     scores = score_array(
@@ -107,7 +110,10 @@ def evaluate_anchors(
         "threshold": point.to_dict(),
         "test": grade_test(test, point, n_boot=profile.bootstrap, seed=experiment.seed),
         **grade_anchors(scored, scores, point),
-        "not_scored": _counts(s for s in anchor_stamps["status"].to_pylist() if s != "ok"),
+        "not_scored": _counts(s for s in status.to_pylist() if s != "ok"),
+        "positions_deg": np.stack(
+            [anchor_stamps["ra"].to_numpy(), anchor_stamps["dec"].to_numpy()], axis=1
+        ).tolist(),
     }
 
 
@@ -130,7 +136,9 @@ def score_test_split(model: LoadedModel, shards: Any) -> pa.Table:
     parts = [
         score_rows(model, rows, id_column="task_id")
         for start in range(0, len(ids), _READ_ROWS)
-        if (rows := shards.load(ids[start : start + _READ_ROWS]).select(list(dict.fromkeys(columns)))).num_rows
+        if (
+            rows := shards.load(ids[start : start + _READ_ROWS]).select(list(dict.fromkeys(columns)))
+        ).num_rows
     ]
     scores = join_scores(parts)
     order = {task: row for row, task in enumerate(scores["object_id"].to_pylist())}
@@ -205,7 +213,7 @@ def grade_test(test: pa.Table, point: OperatingPoint, *, n_boot: int, seed: int)
         "by_control_kind": by_kind,
         "recall_by_snr": [
             {"low": low, "high": high, **Rate.exact(int(above[rows].sum()), int(rows.sum())).to_dict()}
-            for low, high in zip(SNR_EDGES, SNR_EDGES[1:], strict=False)
+            for low, high in pairwise(SNR_EDGES)
             for rows in [positive & (snr >= low) & (snr < high)]
         ],
         "roc": _roc(positive, scores),
@@ -244,7 +252,10 @@ def grade_anchors(anchors: pa.Table, scores: FloatArray, point: OperatingPoint) 
         return Rate.exact(int(above[rows].sum()), int(rows.sum())).to_dict()
 
     contamination = {
-        name: {**rate(~lens & (classes == name)), "enough": bool((~lens & (classes == name)).sum() >= MIN_CLASS)}
+        name: {
+            **rate(~lens & (classes == name)),
+            "enough": bool((~lens & (classes == name)).sum() >= MIN_CLASS),
+        }
         for name in sorted(set(classes[~lens]))
     }
     columns = ("anchor_id", "name", "kind", "object_class", "discovery", "tier", "ra", "dec", "arc_snr_r")
@@ -259,6 +270,31 @@ def grade_anchors(anchors: pa.Table, scores: FloatArray, point: OperatingPoint) 
         "contamination_all": rate(~lens),
         "objects": sorted(objects, key=lambda item: str(item["anchor_id"])),
     }
+
+
+def headline_numbers(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of an evaluation record that a dashboard shows, each with its limits."""
+    numbers: dict[str, Any] = {}
+    rates = {f"recall_{tier}": rate for tier, rate in record["recall"].items()}
+    rates |= {"contamination": record["contamination_all"], "recall_injected": record["test"]["recall"]}
+    for name, rate in (*rates.items(), ("auc", record["test"]["auc"])):
+        if rate["value"] is not None:
+            numbers |= {name: rate["value"], f"{name}_lower": rate["lower"], f"{name}_upper": rate["upper"]}
+        numbers[f"{name}_n"] = rate["n"]
+    return {**numbers, "threshold": record["threshold"]["score"], "claim": record["threshold"]["statement"]}
+
+
+def _statuses(anchor_stamps: pa.Table, experiment: Experiment) -> pa.Array:
+    """Return the status of every object for this experiment: no grading on what it was trained on."""
+    trained_on = experiment.controls.hard_negatives
+    return pa.array(
+        [
+            "trained_on" if trained_on and status == "ok" and tier == LOOKALIKE_TRAIN else status
+            for status, tier in zip(
+                anchor_stamps["status"].to_pylist(), anchor_stamps["tier"].to_pylist(), strict=True
+            )
+        ]
+    )
 
 
 def _host_rate(above: NDArray[np.bool_], hosts: NDArray[Any]) -> Rate:
@@ -283,7 +319,8 @@ def _histograms(kinds: NDArray[np.str_], scores: FloatArray) -> dict[str, Any]:
     return {
         "edges": edges.tolist(),
         "counts": {
-            str(kind): np.histogram(scores[kinds == kind], bins=edges)[0].tolist() for kind in sorted(set(kinds))
+            str(kind): np.histogram(scores[kinds == kind], bins=edges)[0].tolist()
+            for kind in sorted(set(kinds))
         },
     }
 
@@ -302,7 +339,7 @@ def _reliability(positive: NDArray[np.bool_], scores: FloatArray) -> dict[str, A
     return {"bins": bins, "ece": float(error / scores.size), "prior": float(positive.mean())}
 
 
-def _counts(values: Sequence[str] | Any) -> dict[str, int]:
+def _counts(values: Iterable[Any]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for value in values:
         counts[str(value)] = counts.get(str(value), 0) + 1

@@ -21,7 +21,6 @@ from darkhaloscope.evaluation.photometry import aperture_flux_nmgy
 from darkhaloscope.evaluation.pointing import OK, Pointed, point_anchors
 from darkhaloscope.evaluation.references import GROUND_IMAGING, Discovery
 from darkhaloscope.evaluation.visibility import SUBTRACTION, arc_visibility
-from darkhaloscope.lensing.geometry import crop_stamp
 from darkhaloscope.schema import ANCHOR_STAMPS, BANDS
 from darkhaloscope.survey.coadds import Cutout, cut_positions
 from darkhaloscope.survey.photometry import magnitude
@@ -45,12 +44,11 @@ _CENTRE_PX = 3
 
 def cut_anchor_stamps(
     anchors: pa.Table,
+    bricks: pa.Table,
     *,
     survey_root: str | Path,
     release: Release,
-    bricks: pa.Table,
-    host_stamp_px: int,
-    stamp_px: int,
+    size_px: int,
 ) -> pa.Table:
     """Point, cut and grade the visibility of every usable catalogue row.
 
@@ -58,14 +56,14 @@ def cut_anchor_stamps(
     ----------
     anchors : pyarrow.Table
         Schema ``ANCHORS``; rows with use ``exclude`` are left out.
+    bricks : pyarrow.Table
+        Schema ``BRICKS``.
     survey_root : path
         Survey root with sweeps and coadds.
     release : Release
         Declared release.
-    bricks : pyarrow.Table
-        Schema ``BRICKS``.
-    host_stamp_px, stamp_px : int
-        Hosts are cut with the first side and cropped to the second; anchors too.
+    size_px : int
+        Side of the stamps: that of the stamps a model is trained on.
 
     Returns
     -------
@@ -81,13 +79,11 @@ def cut_anchor_stamps(
         bricks.filter(pc.equal(bricks["status"], "ok")),
         pointed.columns["RA"][matched],
         pointed.columns["DEC"][matched],
-        host_stamp_px,
+        size_px,
     )
     cutouts: dict[int, Cutout] = dict(zip(matched.tolist(), cut, strict=True))
-    rows = [
-        _row(index, used, pointed, cutouts.get(index), release, stamp_px) for index in range(used.num_rows)
-    ]
-    return ANCHOR_STAMPS.table(_columns(rows, stamp_px), stamp_px)
+    rows = [_row(index, used, pointed, cutouts.get(index), release) for index in range(used.num_rows)]
+    return ANCHOR_STAMPS.table(_columns(rows, size_px), size_px)
 
 
 def summarise(stamps: pa.Table) -> dict[str, Any]:
@@ -158,15 +154,13 @@ def pixel_status(
             return f"masked_{band}"
         if float(((invvar[index] <= 0.0) | masked).mean()) > MAX_BAD_PIXEL_FRAC:
             return f"bad_pixels_{band}"
-    flux = aperture_flux_nmgy(
-        image[BANDS.index("r")], x_offset_px=x_offset_px, y_offset_px=y_offset_px
-    )
+    flux = aperture_flux_nmgy(image[BANDS.index("r")], x_offset_px=x_offset_px, y_offset_px=y_offset_px)
     plausible = FLUX_RATIO[0] <= flux / flux_r_nmgy <= FLUX_RATIO[1]
     return OK if plausible else "magnitude_implausible"
 
 
 def _row(
-    index: int, anchors: pa.Table, pointed: Pointed, cutout: Cutout | None, release: Release, stamp_px: int
+    index: int, anchors: pa.Table, pointed: Pointed, cutout: Cutout | None, release: Release
 ) -> dict[str, Any]:
     """Return the columns of one object; pixels under ``pixels`` where its status is ok."""
     anchor = anchors.slice(index, 1).to_pylist()[0]
@@ -187,9 +181,8 @@ def _row(
     assert cutout.image is not None  # a cutout with status ok has all planes
     assert cutout.invvar is not None
     assert cutout.maskbits is not None
-    image, x, y = crop_stamp(cutout.image, cutout.x_offset_px, cutout.y_offset_px, stamp_px)
-    invvar, _, _ = crop_stamp(cutout.invvar, cutout.x_offset_px, cutout.y_offset_px, stamp_px)
-    maskbits, _, _ = crop_stamp(cutout.maskbits, cutout.x_offset_px, cutout.y_offset_px, stamp_px)
+    image, invvar, maskbits = cutout.image, cutout.invvar, cutout.maskbits
+    x, y = cutout.x_offset_px, cutout.y_offset_px
     row |= {"x_offset_px": x, "y_offset_px": y}
     row["status"] = pixel_status(
         image,

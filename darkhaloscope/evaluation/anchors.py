@@ -57,9 +57,7 @@ class SkySplit(Protocol):
         ...
 
 
-def read_anchor_catalog(
-    path: str | Path, *, release: Release, splits: SkySplit | None = None
-) -> pa.Table:
+def read_anchor_catalog(path: str | Path, *, release: Release, splits: SkySplit | None = None) -> pa.Table:
     """Read known objects and decide the use of each row.
 
     Parameters
@@ -261,7 +259,9 @@ def _exclude_duplicates(
     if usable.size < 2:
         return
     tree = cKDTree(_unit_vectors(ra[usable], dec[usable]))
-    pairs = tree.query_pairs(2.0 * np.sin(np.deg2rad(MERGE_RADIUS_ARCSEC / 3600.0) / 2.0), output_type="ndarray")
+    pairs = tree.query_pairs(
+        2.0 * np.sin(np.deg2rad(MERGE_RADIUS_ARCSEC / 3600.0) / 2.0), output_type="ndarray"
+    )
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(usable.size, usable.size))
     _, labels = connected_components(links, directed=False)
     members: dict[int, list[int]] = {}

@@ -45,7 +45,7 @@ def compare_models(
         _row(name, evaluations.get(name), dict((gates or {}).get(name, {}))) for name in sorted(experiments)
     ]
     names = sorted(experiments)
-    differences = [
+    differences: list[dict[str, Any]] = [
         {"first": a, "second": b, "choices": config_difference(experiments[a], experiments[b])}
         for index, a in enumerate(names)
         for b in names[index + 1 :]
@@ -54,7 +54,9 @@ def compare_models(
         entry["sections"] = sorted({str(key).split(".")[0] for key in entry["choices"]})
         entry["attributable"] = len(entry["choices"]) <= 1
     graded = [
-        tuple(item["anchor_id"] for item in evaluations[name]["objects"]) for name in names if name in evaluations
+        tuple(item["anchor_id"] for item in evaluations[name]["objects"])
+        for name in names
+        if name in evaluations
     ]
     return {
         "version": RECORD_VERSION,

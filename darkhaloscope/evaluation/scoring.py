@@ -84,7 +84,9 @@ def score_rows(
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise DataError(
-            describe("Score", row=ids[row], expected="a probability", got=f"{scores[row]} ({wrong.sum()} rows)")
+            describe(
+                "Score", row=ids[row], expected="a probability", got=f"{scores[row]} ({wrong.sum()} rows)"
+            )
         )
     return SCORES.table(
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ COLOURS = {
 SERIES = ("#c2571a", "#2f6f9f", "#5b8c5a", "#8e6aa8", "#b59b2b", "#4a4a4a")
 
 _DPI = 130
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9.0,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
@@ -71,3 +72,10 @@ def canvas(
         yield list(axes.ravel())
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=_DPI, format="png", metadata={"Software": None})
+
+
+def figure_of(axes: Axes) -> Figure:
+    """Return the figure that axes made by :func:`canvas` belong to."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes of a canvas always have one
+    return figure

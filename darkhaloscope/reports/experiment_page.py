@@ -56,7 +56,9 @@ def _data(one: Mapping[str, Any]) -> str:
     return (
         "<h3>Data</h3>"
         + h.table(
-            ("split", *(kind.replace("_", " ") for kind in kinds), "rows"), rows, numeric=range(1, len(kinds) + 2)
+            ("split", *(kind.replace("_", " ") for kind in kinds), "rows"),
+            rows,
+            numeric=range(1, len(kinds) + 2),
         )
         + (f'<p class="note">Status of every task: {h.text(statuses)}.</p>' if statuses else "")
     )
@@ -86,13 +88,21 @@ def _gates(name: str, gates: Sequence[Mapping[str, Any]], store: ArtifactStore) 
         status = h.chip(gate["status"]) + ("" if gate["blocking"] else h.chip("quiet", "informs"))
         rows.append(
             [
-                f'<b>{h.text(gate["gate"])}</b> {h.text(gate["title"])}<span class="small">'
-                f"{h.text(GATES[gate['gate']].question)}{h.text(view)}</span>",
+                h.stacked(
+                    f"<b>{h.text(gate['gate'])}</b> {h.text(gate['title'])}",
+                    GATES[gate["gate"]].question + view,
+                    wrap=True,
+                ),
                 status,
-                f'{h.text(measure_text(gate["value"], gate["lower"], gate["upper"]))}'
-                f'<span class="small">n = {gate["n_effective"]:,} galaxies</span>',
-                h.text("–" if gate["threshold"] is None else f"{gate['threshold']:.4g}")
-                + f'<span class="small" style="white-space:normal">{h.text(gate["threshold_source"])}</span>',
+                h.stacked(
+                    h.text(measure_text(gate["value"], gate["lower"], gate["upper"])),
+                    f"n = {gate['n_effective']:,} galaxies",
+                ),
+                h.stacked(
+                    h.text("-" if gate["threshold"] is None else f"{gate['threshold']:.4g}"),
+                    gate["threshold_source"],
+                    wrap=True,
+                ),
                 reason,
             ]
         )
@@ -122,8 +132,9 @@ def _training(name: str, training: Mapping[str, Any] | None, directory: Path) ->
     area = best["auc"]
     return (
         "<h3>Training</h3>"
-        f"<p>{h.text(training['model'].get('encoder', 'network'))}, {training['parameters']:,} parameters; best epoch "
-        f"{training['best_epoch']} of {len(training['history'])} by {h.text(training['best_by'])}: validation AUC "
+        f"<p>{h.text(training['model'].get('encoder', 'network'))}, {training['parameters']:,} parameters; "
+        f"best epoch {training['best_epoch']} of {len(training['history'])} by "
+        f"{h.text(training['best_by'])}: validation AUC "
         f"{area['value']:.3f} [{area['lower']:.3f}, {area['upper']:.3f}] over {area['n']} galaxies.</p>"
         + h.figures([h.picture(path, "Loss, and AUC on validation with its 95 % interval", wide=True)])
     )
@@ -178,7 +189,7 @@ def _objects(name: str, graded: Mapping[str, Any], store: ArtifactStore) -> str:
             h.text(item["name"]),
             h.text(item["object_class"]),
             h.text(item["tier"]),
-            "–" if item["arc_snr_r"] is None else f"{item['arc_snr_r']:.1f}",
+            "-" if item["arc_snr_r"] is None else f"{item['arc_snr_r']:.1f}",
             f"{item['score']:.3f}",
             h.chip("pass", "lens") if item["above"] else h.chip("quiet", "no"),
         ]

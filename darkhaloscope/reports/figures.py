@@ -7,6 +7,7 @@ needs one import.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow as pa
 from matplotlib.patches import Rectangle
 
 from darkhaloscope.evaluation.rates import Rate
-from darkhaloscope.reports.canvas import COLOURS, INK, MUTED, SERIES, canvas
+from darkhaloscope.reports.canvas import COLOURS, INK, MUTED, SERIES, canvas, figure_of
 from darkhaloscope.reports.stamps_rgb import anchor_sheet, host_sheet, picture_sheet, stamp_sheet
 
 __all__ = [
@@ -66,6 +67,7 @@ def footprint_map(bricks: pa.Table, path: str | Path) -> Path:
             axes.legend()
     return Path(path)
 
+
 def training_figure(epochs: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
     """Draw loss and validation AUC by epoch.
 
@@ -79,7 +81,9 @@ def training_figure(epochs: Sequence[Mapping[str, Any]], path: str | Path) -> Pa
     number = [int(row["epoch"]) for row in epochs]
     with canvas(path, columns=2) as (loss, area):
         loss.plot(number, [row["train_loss"] for row in epochs], color=SERIES[1], marker="o", label="train")
-        loss.plot(number, [row["val"]["loss"] for row in epochs], color=SERIES[0], marker="o", label="validation")
+        loss.plot(
+            number, [row["val"]["loss"] for row in epochs], color=SERIES[0], marker="o", label="validation"
+        )
         loss.set(xlabel="epoch", ylabel="loss", title="Loss")
         loss.legend()
         value = np.array([row["val"]["auc"]["value"] for row in epochs])
@@ -129,7 +133,9 @@ def score_figure(evaluation: Mapping[str, Any], path: str | Path) -> Path:
     with canvas(path) as (axes,):
         for kind, counts in histogram["counts"].items():
             share = np.array(counts) / max(sum(counts), 1)
-            axes.stairs(share, edges, color=COLOURS.get(kind, INK), label=kind.replace("_", " "), linewidth=1.4)
+            axes.stairs(
+                share, edges, color=COLOURS.get(kind, INK), label=kind.replace("_", " "), linewidth=1.4
+            )
         axes.axvline(evaluation["threshold"]["score"], color=MUTED, linestyle="--", linewidth=0.8)
         axes.set(
             xlabel="score", ylabel="share of rows", yscale="log", xlim=(0, 1), title="Scores on test by kind"
@@ -167,7 +173,8 @@ def recall_snr_figure(evaluation: Mapping[str, Any], path: str | Path) -> Path:
                 f"n={item['n']}", (index, 1.03), ha="center", fontsize=7, color=MUTED, annotation_clip=False
             )
         labels = [
-            f"{item['low']:g}-{item['high']:g}" if item["high"] < 1e6 else f">{item['low']:g}" for item in bins
+            f"{item['low']:g}-{item['high']:g}" if item["high"] < 1e6 else f">{item['low']:g}"
+            for item in bins
         ]
         axes.set_xticks(range(len(bins)), labels)
         axes.set(
@@ -189,10 +196,14 @@ def rates_figure(evaluation: Mapping[str, Any], path: str | Path) -> Path:
                 continue
             x, y, err = _error_bars([{**item, "x": index}], "x")
             axes.errorbar(y, x, xerr=err, fmt="o", color=colour, capsize=3)
-            axes.annotate(f"{item['k']}/{item['n']}", (1.02, index), va="center", fontsize=8, annotation_clip=False)
+            axes.annotate(
+                f"{item['k']}/{item['n']}", (1.02, index), va="center", fontsize=8, annotation_clip=False
+            )
         axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
         axes.invert_yaxis()
-        axes.set(xlim=(0, 1), xlabel="share above the threshold", title="Real objects: lenses and look-alikes")
+        axes.set(
+            xlim=(0, 1), xlabel="share above the threshold", title="Real objects: lenses and look-alikes"
+        )
     return Path(path)
 
 
@@ -207,9 +218,7 @@ def selection_figure(selection: Mapping[str, Any], path: str | Path) -> Path:
             rate = Rate.from_dict(cell)
             if rate.value is None:
                 axes.add_patch(
-                    Rectangle(
-                        (column, row), 1, 1, fill=False, hatch="///", edgecolor="#c9d1da", linewidth=0
-                    )
+                    Rectangle((column, row), 1, 1, fill=False, hatch="///", edgecolor="#c9d1da", linewidth=0)
                 )
                 text, colour = "no host" if not cell["n_hosts"] else "empty", MUTED
             else:
@@ -220,11 +229,13 @@ def selection_figure(selection: Mapping[str, Any], path: str | Path) -> Path:
         mesh = axes.pcolormesh(
             np.arange(len(theta)), np.arange(len(seeing)), value, cmap="YlOrBr", vmin=0, vmax=1, zorder=0
         )
-        axes.figure.colorbar(mesh, ax=axes, label="share recovered")
+        figure_of(axes).colorbar(mesh, ax=axes, label="share recovered")
         axes.set_xticks(range(len(theta)), [f"{edge:g}" for edge in theta])
         axes.set_yticks(range(len(seeing)), [f"{edge:g}" for edge in seeing])
         axes.set(xlabel="Einstein radius [arcsec]", ylabel="seeing in r [arcsec]", title="Selection function")
-        axes.set_title(selection["validity"]["statement"], loc="right", fontsize=6.5, color=MUTED, fontweight="normal", wrap=True, pad=2)
+        # The claim travels with the picture, wherever it is pasted.
+        claim = "\n".join(textwrap.wrap(selection["validity"]["statement"], 90))
+        figure_of(axes).supxlabel(claim, fontsize=6.5, color=MUTED)
     return Path(path)
 
 
@@ -232,14 +243,13 @@ def comparison_figure(comparison: Mapping[str, Any], path: str | Path) -> Path:
     """Draw AUC, Tier A recall and contamination of every graded model side by side."""
     models = [row for row in comparison["models"] if row["graded"]]
     panels = (
-        ("AUC on test", lambda row: row["auc"]),
-        ("recall, Tier A", lambda row: row["recall"]["A"]),
-        ("contamination, all look-alikes", lambda row: row["contamination_all"]),
+        ("AUC on test", [row["auc"] for row in models]),
+        ("recall, Tier A", [row["recall"]["A"] for row in models]),
+        ("contamination, all look-alikes", [row["contamination_all"] for row in models]),
     )
     with canvas(path, columns=3, size=(3.2, 0.9 + 0.5 * max(len(models), 2))) as axes_list:
-        for axes, (title, pick) in zip(axes_list, panels, strict=True):
-            for index, row in enumerate(models):
-                item = pick(row)
+        for axes, (title, items) in zip(axes_list, panels, strict=True):
+            for index, item in enumerate(items):
                 if not item["n"]:
                     continue
                 x, y, err = _error_bars([{**item, "x": index}], "x")

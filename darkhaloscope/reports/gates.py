@@ -59,7 +59,7 @@ def gate_markdown(report: GateReport) -> str:
 def measure_text(value: float | None, lower: float | None, upper: float | None) -> str:
     """Return a measure with its interval, or a dash where there is none."""
     if value is None:
-        return "–"
+        return "-"
     if lower is None or upper is None:
         return f"{value:.4g}"
     return f"{value:.3g} [{lower:.3g}, {upper:.3g}]"
@@ -71,7 +71,7 @@ def _row(result: GateResult) -> str:
         GATES[result.gate].question,
         result.status.value if result.blocking else f"{result.status.value} (informs)",
         measure_text(result.value, result.lower, result.upper),
-        "–" if result.threshold is None else f"{result.threshold:.4g}",
+        "-" if result.threshold is None else f"{result.threshold:.4g}",
         str(result.n_effective),
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -78,7 +78,8 @@ def _header(summary: Mapping[str, Any]) -> str:
     ]
     return (
         "<header><h1>Dark Halo Scope</h1>"
-        f"<p>Strong-lens finders and the lenses they would have found. Profile {h.text(summary['profile']['name'])}; "
+        "<p>Strong-lens finders and the lenses they would have found. "
+        f"Profile {h.text(summary['profile']['name'])}; "
         "every number on this page is read from the run's records.</p></header>" + h.facts(items)
     )
 
@@ -94,11 +95,11 @@ def _overview(summary: Mapping[str, Any]) -> str:
             h.chip(status, f"{counts[status]} {word}") for status, word in words if counts.get(status)
         )
         row = [
-            f'<a href="#{h.text(name)}"><b>{h.text(name)}</b></a><span class="small">{h.text(one["title"])}</span>',
+            h.stacked(f'<a href="#{h.text(name)}"><b>{h.text(name)}</b></a>', one["title"], wrap=True),
             chips or h.chip("quiet", "not run"),
         ]
         if graded is None:
-            row += [f'<span class="small">{h.text(one["state"])}</span>'] + ["–"] * 4
+            row += [f'<span class="small">{h.text(one["state"])}</span>'] + ["-"] * 4
         else:
             row += [
                 h.interval_cell(graded["test"]["auc"]),
@@ -116,17 +117,28 @@ def _overview(summary: Mapping[str, Any]) -> str:
         if result["waiver"]
     ]
     note = (
-        '<p class="note">Rates carry their counts and 95 % Clopper-Pearson intervals; AUC intervals are bootstrapped '
-        "over host galaxies. Every rate is taken at the threshold frozen on test galaxies to which nothing was "
-        "added. Tier A: found in ground-based images, arc visible above the noise after the deflector is "
+        '<p class="note">Rates carry their counts and 95 % Clopper-Pearson intervals; AUC intervals are '
+        "bootstrapped over host galaxies. Every rate is taken at the threshold frozen on test galaxies to "
+        "which nothing was added. Tier A: found in ground-based images, arc visible above the noise after the "
+        "deflector is "
         "subtracted. Tier B: all other known lenses, a stress test. The tiers are never pooled.</p>"
     )
     warning = (
-        f'<div class="card warn"><b>Read with care: gates were waived.</b><ul>{"".join(dict.fromkeys(waived))}</ul></div>'
+        '<div class="card warn"><b>Read with care: gates were waived.</b><ul>'
+        + "".join(dict.fromkeys(waived))
+        + "</ul></div>"
         if waived
         else ""
     )
-    columns = ("experiment", "gates", "AUC on test", "injections found", "recall, Tier A", "recall, Tier B", "look-alikes called lenses")
+    columns = (
+        "experiment",
+        "gates",
+        "AUC on test",
+        "injections found",
+        "recall, Tier A",
+        "recall, Tier B",
+        "look-alikes called lenses",
+    )
     return h.table(columns, rows) + note + warning
 
 
@@ -135,9 +147,19 @@ def _comparison(summary: Mapping[str, Any], directory: Path) -> str:
     parts = ["<h3>Side by side</h3>"]
     if any(row["graded"] for row in comparison["models"]):
         path = draw.comparison_figure(comparison, directory / "comparison.png")
-        parts.append(h.figures([h.picture(path, "Points with 95 % intervals; the same real objects for every model."
-                                          if comparison["same_objects"] else
-                                          "Points with 95 % intervals. The models were graded on different real objects.", wide=True)]))
+        parts.append(
+            h.figures(
+                [
+                    h.picture(
+                        path,
+                        "Points with 95 % intervals; the same real objects for every model."
+                        if comparison["same_objects"]
+                        else "Points with 95 % intervals. The models were graded on different real objects.",
+                        wide=True,
+                    )
+                ]
+            )
+        )
     for entry in comparison["differences"]:
         if not entry["choices"]:
             continue
@@ -147,7 +169,9 @@ def _comparison(summary: Mapping[str, Any], directory: Path) -> str:
         ]
         table = h.table(("choice", entry["first"], entry["second"]), rows)
         count = len(rows)
-        told = f"{count} choice{'s' if count != 1 else ''} differ between {entry['first']} and {entry['second']}"
+        told = (
+            f"{count} choice{'s' if count != 1 else ''} differ between {entry['first']} and {entry['second']}"
+        )
         if not entry["attributable"]:
             told += ": a difference in results belongs to all of them together"
         parts.append(h.folded(told, table))
@@ -177,7 +201,7 @@ def _real_cutouts(
             item = items[index]
             cells.append(
                 f'<span class="big">{item["score"]:.3f}</span><span class="small">'
-                f'{item["score_lowest"]:.3f} to {item["score_highest"]:.3f} over the seeing assumed</span>'
+                f"{item['score_lowest']:.3f} to {item['score_highest']:.3f} over the seeing assumed</span>"
             )
         rows.append(cells)
     injected = [
@@ -187,9 +211,11 @@ def _real_cutouts(
     ]
     return (
         "<h3>Real cutouts beside injected stamps</h3>"
-        '<p class="note">These cutouts came without inverse variance and PSF: depth is measured from their sky, '
-        "seeing is assumed and varied. They are single objects, not a sample.</p>"
-        + h.figures([h.picture(path, "Real cutouts, colours as in the survey's viewer", wide=True), *injected])
+        '<p class="note">These cutouts came without inverse variance and PSF: depth is measured from '
+        "their sky, seeing is assumed and varied. They are single objects, not a sample.</p>"
+        + h.figures(
+            [h.picture(path, "Real cutouts, colours as in the survey's viewer", wide=True), *injected]
+        )
         + h.table(("object", *(f"score, {name}" for name in scored)), rows)
     )
 
@@ -239,5 +265,5 @@ def _flat_hashes(hashes: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(round(seconds)), 60)
+    minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

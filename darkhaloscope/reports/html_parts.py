@@ -25,8 +25,8 @@ h2 { font-size: 21px; margin: 44px 0 10px; padding-top: 10px; border-top: 2px so
 h3 { font-size: 16px; margin: 26px 0 8px; }
 p, li { max-width: 78ch; }
 .note { color: var(--muted); font-size: 13.5px; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px; margin: 12px 0;
-        overflow-x: auto; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+        padding: 14px 16px; margin: 12px 0; overflow-x: auto; }
 .facts { display: flex; flex-wrap: wrap; gap: 10px; margin: 12px 0; padding: 0; list-style: none; }
 .facts li { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 8px 14px; }
 .facts b { display: block; font-size: 18px; }
@@ -38,20 +38,25 @@ td { padding: 7px 10px 7px 0; border-bottom: 1px solid var(--line); vertical-ali
 tr:last-child td { border-bottom: 0; }
 td.num, th.num { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .big { font-size: 16px; font-weight: 650; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.small { display: block; color: var(--muted); font-size: 12px; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.chip { display: inline-block; border-radius: 99px; padding: 1px 9px; font-size: 12px; font-weight: 650; color: #fff;
-        white-space: nowrap; margin: 0 3px 3px 0; }
+.small { display: block; color: var(--muted); font-size: 12px; font-variant-numeric: tabular-nums;
+         white-space: nowrap; }
+.chip { display: inline-block; border-radius: 99px; padding: 1px 9px; font-size: 12px; font-weight: 650;
+        color: #fff; white-space: nowrap; margin: 0 3px 3px 0; }
 .pass { background: var(--pass); } .fail { background: var(--fail); } .waived { background: var(--waived); }
 .deferred { background: var(--deferred); } .not_applicable { background: var(--na); }
 .quiet { background: none; color: var(--muted); border: 1px solid var(--line); font-weight: 500; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 14px; margin: 12px 0; }
-figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 14px;
+           margin: 12px 0; }
+figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+         padding: 10px; }
 figure.wide { grid-column: 1 / -1; }
 figure img { width: 100%; height: auto; display: block; }
 figure.wide img { width: auto; max-width: 100%; margin: 0 auto; }
 figcaption { color: var(--muted); font-size: 12.5px; margin-top: 6px; }
 details { margin: 8px 0; } summary { cursor: pointer; color: var(--accent); font-size: 14px; }
-code { font: 12px/1.4 ui-monospace, "DejaVu Sans Mono", monospace; color: var(--muted); overflow-wrap: anywhere; }
+code { font: 12px/1.4 ui-monospace, "DejaVu Sans Mono", monospace; color: var(--muted);
+       overflow-wrap: anywhere; }
+.wrap { white-space: normal; }
 .warn { border-left: 4px solid var(--waived); }
 @media print { body { background: #fff; } .card, figure { break-inside: avoid; } details { display: block; } }
 """
@@ -81,6 +86,11 @@ def chip(status: str, text: str = "") -> str:
     return f'<span class="chip {escape(status)}">{escape(text or _STATUS_TEXT.get(status, status))}</span>'
 
 
+def stacked(main: str, below: str, *, wrap: bool = False) -> str:
+    """Return a cell of HTML with smaller text below it; the text is escaped."""
+    return f'{main}<span class="small{" wrap" if wrap else ""}">{escape(below)}</span>'
+
+
 def rate_cell(raw: dict[str, float] | None) -> str:
     """Return a rate as counts with its interval below; there is no cell without them."""
     if raw is None:
@@ -100,7 +110,8 @@ def interval_cell(raw: dict[str, float] | None, unit: str = "galaxies") -> str:
         return '<span class="small">not measured</span>'
     return (
         f'<span class="big">{raw["value"]:.3f}</span>'
-        f'<span class="small">[{raw["lower"]:.3f}, {raw["upper"]:.3f}] · {int(raw["n"])} {escape(unit)}</span>'
+        f'<span class="small">[{raw["lower"]:.3f}, {raw["upper"]:.3f}] · '
+        f"{int(raw['n'])} {escape(unit)}</span>"
     )
 
 

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from darkhaloscope import tabular
 from darkhaloscope.errors import DataError, describe
-
-from darkhaloscope.reports.canvas import INK, MUTED, canvas
+from darkhaloscope.reports.canvas import INK, MUTED, canvas, figure_of
 from darkhaloscope.schema import BANDS
 
 RGB_SCALES = {"g": (2, 6.0), "r": (1, 3.4), "z": (0, 2.2)}
@@ -106,14 +105,14 @@ def picture_sheet(
                     linewidth=2.2,
                 )
         if title:
-            axes_list[0].figure.suptitle(title, fontsize=10, fontweight="bold", x=0.01, ha="left", color=INK)
-        axes_list[-1].figure.supxlabel("north up, east left", fontsize=6.5, color=MUTED)
+            figure_of(axes_list[0]).suptitle(
+                title, fontsize=10, fontweight="bold", x=0.01, ha="left", color=INK
+            )
+        figure_of(axes_list[0]).supxlabel("north up, east left", fontsize=6.5, color=MUTED)
     return Path(path)
 
 
-def stamp_sheet(
-    paths: Sequence[str | Path], path: str | Path, *, per_kind: int = 8, title: str = ""
-) -> Path:
+def stamp_sheet(paths: Sequence[str | Path], path: str | Path, *, per_kind: int = 8, title: str = "") -> Path:
     """Draw positives and every kind of control, one row of stamps each.
 
     Parameters
@@ -132,7 +131,8 @@ def stamp_sheet(
     order = sorted(chosen, key=lambda kind: (kind != "positive", kind))
     size = next((rows[0]["image"].shape[-1] for rows in chosen.values() if rows), 1)
     blank = np.zeros((3, size, size), dtype=np.float32)
-    images, captions = [], []
+    images: list[NDArray[Any]] = []
+    captions: list[str] = []
     for kind in order:
         rows = sorted(chosen[kind], key=lambda row: -(row["arc_snr_footprint_r"] or 0.0))
         for slot in range(per_kind):
@@ -144,7 +144,8 @@ def stamp_sheet(
 
 def host_sheet(paths: Sequence[str | Path], path: str | Path, *, count: int = 24) -> Path:
     """Draw the first host cutouts that have pixels, with their r magnitude."""
-    images, captions = [], []
+    images: list[NDArray[Any]] = []
+    captions: list[str] = []
     for batch in tabular.iter_batches(paths, ["status", "host_mag_r", "image"]):
         rows = batch.filter(pc.equal(batch["status"], "ok")).slice(0, count - len(images))
         if rows.num_rows:
@@ -223,4 +224,4 @@ def _first_of_each_kind(paths: Sequence[str | Path], per_kind: int) -> dict[str,
 def _caption(kind: str, row: Mapping[str, Any]) -> str:
     if kind != "positive":
         return kind.replace("_", " ")
-    return f"θ_E {row['theta_e_arcsec']:.2f}\"  S/N {row['arc_snr_footprint_r'] or 0.0:.0f}"
+    return f'θ_E {row["theta_e_arcsec"]:.2f}"  S/N {row["arc_snr_footprint_r"] or 0.0:.0f}'

@@ -143,7 +143,7 @@ def headline(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         graded = one["evaluation"]
         cells = [name, one["state"], gate_text(one["gate_counts"])]
         if graded is None:
-            cells += ["–"] * 4
+            cells += ["-"] * 4
         else:
             area = graded["test"]["auc"]
             cells += [
@@ -180,11 +180,17 @@ def _experiment(
     }
     pointing = read_gate_report(store, "anchor_stamps") if store.has("anchor_stamps") else None
     evaluation = _json(store, anchor_evaluation.RECORD_NAME, "anchor_evaluation", name)
-    gates = [_gate(kind, result) for kind, report in reports.items() if report for result in report.to_dict()["results"]]
+    gates = [
+        _gate(kind, result)
+        for kind, report in reports.items()
+        if report
+        for result in report.to_dict()["results"]
+    ]
     if pointing is not None:
         gates += [_gate("anchor_stamps", result) for result in pointing.to_dict()["results"]]
     hashes = {
-        kind: {tile: record.content_hash for tile, record in records.items()} for kind, records in tiles.items()
+        kind: {tile: record.content_hash for tile, record in records.items()}
+        for kind, records in tiles.items()
     }
     return {
         "title": experiment.title,
@@ -207,23 +213,32 @@ def _experiment(
             "training_shards": None if shards is None else shards.content_hash,
             "checkpoint": None if checkpoint is None else checkpoint.content_hash,
         },
-        "resources": {
-            record.key: {
-                "seconds": record.summary.get("stage_seconds"),
-                "peak_mb": record.summary.get("stage_peak_mb"),
-                "rows": record.rows,
-            }
-            for record in (
-                *tiles["manifest"].values(),
-                *tiles["injected_stamps"].values(),
-                *(r for r in (shards, checkpoint) if r is not None),
-                *(
-                    r
-                    for kind in ("gate_report", "model_gate_report", "anchor_evaluation", "selection_function")
-                    if (r := _record(store, kind, name)) is not None
-                ),
-            )
-        },
+        "resources": _resources(
+            store, name, [*tiles["manifest"].values(), *tiles["injected_stamps"].values()]
+        ),
+    }
+
+
+def _resources(
+    store: ArtifactStore, name: str, tile_records: Sequence[ArtifactRecord]
+) -> dict[str, dict[str, Any]]:
+    """Return seconds, peak memory and rows of every artefact of an experiment."""
+    kinds = (
+        "training_shards",
+        "gate_report",
+        "checkpoint",
+        "model_gate_report",
+        "anchor_evaluation",
+        "selection_function",
+    )
+    records = [*tile_records, *(r for kind in kinds if (r := _record(store, kind, name)) is not None)]
+    return {
+        record.key: {
+            "seconds": record.summary.get("stage_seconds"),
+            "peak_mb": record.summary.get("stage_peak_mb"),
+            "rows": record.rows,
+        }
+        for record in records
     }
 
 
@@ -340,6 +355,8 @@ def _json(store: ArtifactStore, file: str, *key: str) -> dict[str, Any] | None:
         return None
     paths = store.paths(record, file)
     if not paths:
-        raise ArtifactError(describe("Record not found", file=store.directory(*key), expected=file, got="none"))
+        raise ArtifactError(
+            describe("Record not found", file=store.directory(*key), expected=file, got="none")
+        )
     value: dict[str, Any] = json.loads(paths[0].read_text())
     return value
