@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -86,12 +87,18 @@ def write_shards(directory: Path, *, train: int = 96, val: int = 48) -> list[Pat
 
 
 def request(
-    shards: Sequence[Path], output: Path, *, threads: int = 1, epochs: int = 2, **sections: Any
+    shards: Sequence[Path],
+    output: Path,
+    *,
+    threads: int = 1,
+    epochs: int = 2,
+    sizes: Mapping[str, Any] = MappingProxyType({}),
+    **sections: Any,
 ) -> TrainRequest:
     """A request on the CPU with the smallest sizes that still train."""
     return TrainRequest(
         experiment=experiment(**sections).model_dump(mode="json"),
-        profile=profile(epochs=epochs).as_dict(),
+        profile=profile(epochs=epochs, **sizes).as_dict(),
         shard_paths=[str(path) for path in shards],
         shards_hash="shards",
         output_dir=str(output),
@@ -101,8 +108,9 @@ def request(
 
 
 def experiment(**sections: Any) -> Experiment:
-    """An experiment with a seed of its own and the given sections changed."""
-    return Experiment.model_validate({"name": "unit", "title": "t", "description": "d", "seed": 7} | sections)
+    """An experiment with timm's smallest residual network and the given sections changed."""
+    base = {"name": "unit", "title": "t", "description": "d", "seed": 7, "model": {"encoder": "test_resnet"}}
+    return Experiment.model_validate(base | sections)
 
 
 def profile(**changes: Any) -> Profile:
