@@ -15,13 +15,16 @@ from pathlib import Path
 import healpy as hp
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from darkhaloscope import profiles, tabular
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
 from darkhaloscope.config import Experiment
-from darkhaloscope.schema import BANDS, HOSTS, MANIFEST, STAMPS, Role, per_band
+from darkhaloscope.schema import ANCHORS, BANDS, HOSTS, MANIFEST, Role
 from darkhaloscope.sources import build_bank, open_sources, write_mock_cosmos
-from darkhaloscope.stamps.inject import plan_injection
+from darkhaloscope.stamps.compose import make_stamps
+from darkhaloscope.stamps.hostpixels import locate_hosts
+from darkhaloscope.stamps.inject import load_hosts_for, plan_injection
 from darkhaloscope.stamps.manifest import build_manifest
 from darkhaloscope.stamps.shards import write_shards
 from darkhaloscope.survey.tiles import SplitMap
@@ -234,4 +237,63 @@ def build(folder: Path, chosen: Experiment, bank_path: Path, *, host_table=None,
     return World(store, chosen, bank_path, host_record, manifest, stamps, shards, summary)
 
 
-__all__ = ["BANDS", "STAMPS", "World", "per_band"]
+def stamps_of(world: World, rows: pa.Table, *, host_paths=None, chosen=None, twins=None) -> pa.Table:
+    """Stamps of manifest rows, on the world's hosts or on those of other files."""
+    chosen = world.experiment if chosen is None else chosen
+    wanted = rows["host_id"].to_pylist() + ([] if twins is None else twins["host_id"].to_pylist())
+    located = locate_hosts(world.paths("hosts") if host_paths is None else host_paths, wanted)
+    with open_sources(chosen.sources.kind, world.bank_path) as sources:
+        return make_stamps(
+            rows,
+            hosts=load_hosts_for(chosen, located, size_px=PROFILE.stamp_px),
+            sources=sources,
+            experiment=chosen,
+            twins=twins,
+        )
+
+
+def damaged_hosts(folder: Path, table: pa.Table, change, chosen_ids) -> Path:
+    """Write the hosts with ``change(image, invvar, maskbits)`` applied to the pixels of some of them."""
+    image, invvar, mask = (tabular.pixels(table, name).copy() for name in ("image", "invvar", "maskbits"))
+    for row, host_id in enumerate(table["host_id"].to_pylist()):
+        if host_id in chosen_ids:
+            change(image[row], invvar[row], mask[row])
+    columns = {name: table[name] for name in table.column_names}
+    columns |= {"image": image, "invvar": invvar, "maskbits": mask}
+    tabular.write_table(folder / "hosts.parquet", HOSTS, HOSTS.table(columns, HOST_PX))
+    return folder / "hosts.parquet"
+
+
+def of_kind(table: pa.Table, kind: str) -> pa.Table:
+    return table.filter(pc.equal(table["control_kind"], kind))
+
+
+def anchors_at(ra, dec, use) -> pa.Table:
+    """Anchor rows at positions, with their use."""
+    n = len(ra)
+    columns = {c.name: [""] * n for c in ANCHORS if c.type == pa.string()}
+    columns |= {
+        "ra": ra,
+        "dec": dec,
+        "use": use,
+        "z_lens": [None] * n,
+        "theta_e_arcsec": [None] * n,
+        "catalog_row": list(range(n)),
+        "healpix": [0] * n,
+    }
+    return ANCHORS.table(columns)
+
+
+def of_host(table: pa.Table, row: int, dra_arcsec: float = 0.0) -> tuple[float, float]:
+    """Position of a host, moved along RA."""
+    ra, dec = table["ra"][row].as_py(), table["dec"][row].as_py()
+    return ra + dra_arcsec / 3600.0 / np.cos(np.radians(dec)), dec
+
+
+def clear_band(band: int):
+    """A change for :func:`damaged_hosts`: no inverse variance in one band."""
+
+    def change(image, invvar, mask):
+        invvar[band] = 0.0
+
+    return change

@@ -24,7 +24,7 @@ from darkhaloscope.lensing.geometry import StampGeometry
 from darkhaloscope.lensing.render import render_lensed, render_unlensed
 from darkhaloscope.schema import BANDS, STAMPS, per_band
 from darkhaloscope.sources.library import SourceLibrary
-from darkhaloscope.stamps.cutouts import HostStamps
+from darkhaloscope.stamps.hostpixels import HostStamps
 from darkhaloscope.stamps.roles import MATCHED_LIGHT, POSITIVE
 from darkhaloscope.survey.release import get_release
 
@@ -32,6 +32,9 @@ FloatArray = NDArray[np.float64]
 
 MAX_LIGHT_RADIUS = 0.8
 """Matched light is put within this share of half the stamp's side, so that it stays on the stamp."""
+
+MIN_SHARE_ON_STAMP = 0.01
+"""Light of which less than this share falls on the stamp counts as off the stamp: those are PSF wings."""
 
 _LENS_COLUMNS = (
     "theta_e_arcsec",
@@ -57,11 +60,14 @@ class _Light:
         nMgy/px.
     magnification : ndarray, shape (k,)
         NaN for unlensed light.
+    status : list of str, length k
+        ``ok``, or why the light cannot be added.
     """
 
     rows: NDArray[np.intp]
     image: NDArray[np.float32]
     magnification: FloatArray
+    status: list[str]
 
 
 def make_stamps(
@@ -120,7 +126,7 @@ def _added_light(
     kind = np.asarray(rows["control_kind"].to_pylist(), dtype=object)
     positive = np.flatnonzero((kind == POSITIVE) & (status == "ok"))
     arcs = _arcs(rows, positive, hosts, sources, geometry)
-    _drop_dark(arcs, status)
+    status[positive] = arcs.status
 
     matched = np.flatnonzero((kind == MATCHED_LIGHT) & (status == "ok"))
     of_twin = _Twins(rows, arcs, twins, hosts, sources, geometry)
@@ -128,7 +134,7 @@ def _added_light(
     status[[row for row, arc in zip(matched, found, strict=True) if arc is None]] = "twin_lost"
     keep = [i for i, arc in enumerate(found) if arc is not None]
     light = _matched_light(rows, matched[keep], [found[i] for i in keep], hosts, sources, geometry)
-    _drop_dark(light, status)
+    status[light.rows] = light.status
     return [arcs, light]
 
 
@@ -161,26 +167,29 @@ class _Twins:
         for i, kind in enumerate(kinds):
             if kind == POSITIVE:
                 self._arc.setdefault(ids[i], None)
-        for row, image in zip(arcs.rows, arcs.image, strict=True):
-            self._arc[ids[row]] = (image, host_ids[row])
+        for row, image, status in zip(arcs.rows, arcs.image, arcs.status, strict=True):
+            if status == "ok":
+                self._arc[ids[row]] = (image, host_ids[row])
 
     def arc(self, task_id: str) -> tuple[NDArray[np.float32], FloatArray] | None:
         """Return (arc, offset of its host in px), or None if the positive has no stamp."""
         if task_id not in self._arc:
             raise ContractError(describe("Matched light without its twin", field="twin_task_id", row=task_id))
         known = self._arc[task_id]
-        if known is None or not (known[0].sum(axis=(-2, -1)) > 0.0).all():
+        if known is None:
             return None
         image, host_id = known
         return image, self._hosts.offset_px[self._hosts.row_of[host_id]]
 
 
-def _drop_dark(light: _Light, status: NDArray[Any]) -> None:
-    """Mark rows whose light is not finite or not on the stamp."""
-    finite = np.isfinite(light.image).all(axis=(1, 2, 3))
-    status[light.rows[~finite]] = "light_non_finite"
-    total = light.image.sum(axis=(-2, -1), dtype=np.float64)
-    status[light.rows[finite & ~(total > 0.0).all(axis=1)]] = "light_off_stamp"
+def _light(
+    rows: NDArray[np.intp], image: NDArray[np.float32], magnification: FloatArray, total_nmgy: FloatArray
+) -> _Light:
+    """Judge rendered light against its flux before PSF and stamp edges, shape (k, bands)."""
+    finite = np.isfinite(image).all(axis=(1, 2, 3))
+    on_stamp = (image.sum(axis=(-2, -1), dtype=np.float64) > MIN_SHARE_ON_STAMP * total_nmgy).all(axis=1)
+    status = np.where(finite, np.where(on_stamp, "ok", "light_off_stamp"), "light_non_finite")
+    return _Light(rows, image, magnification, status.tolist())
 
 
 def _arcs(
@@ -194,7 +203,7 @@ def _arcs(
     rows = table.take(pa.array(chosen))
     values = {name: rows[name].to_numpy() for name in _LENS_COLUMNS}
     x, y = _galaxy_arcsec(rows, hosts, geometry)
-    magnitudes = _by_band(rows, "src_mag_{b}")
+    flux = 10.0 ** (0.4 * (22.5 - _by_band(rows, "src_mag_{b}")))
     rendered = render_lensed(
         _templates(rows, sources),
         template_scale_arcsec=sources.pixel_scale_arcsec,
@@ -204,10 +213,11 @@ def _arcs(
         lens_y_arcsec=y + rows["lens_y_arcsec"].to_numpy(),
         src_flip=np.asarray(rows["src_flip"].to_pylist(), dtype=bool),
         psf_fwhm_arcsec=_by_band(rows, "psf_fwhm_{b}_arcsec"),
-        flux_nmgy=10.0 ** (0.4 * (22.5 - magnitudes)),
+        flux_nmgy=flux,
         **values,
     )
-    return _Light(chosen, rendered.image, rendered.magnification)
+    total = flux * rendered.magnification[:, None]
+    return _light(chosen, rendered.image, rendered.magnification, total)
 
 
 def _matched_light(
@@ -243,7 +253,8 @@ def _matched_light(
     # What the wings carry beyond the edge is put back: the twin's flux is that on its stamp, too.
     on_stamp = rendered.sum(axis=(-2, -1), dtype=np.float64)
     scale = np.divide(flux, on_stamp, out=np.zeros_like(flux), where=on_stamp > 0.0)
-    return _Light(chosen, rendered * scale.astype(np.float32)[:, :, None, None], np.full(len(chosen), np.nan))
+    image = rendered * scale.astype(np.float32)[:, :, None, None]
+    return _light(chosen, image, np.full(len(chosen), np.nan), flux)
 
 
 def light_radius_px(arc: NDArray[np.float32], offset_px: Any, quantile: float) -> float:
@@ -322,7 +333,7 @@ def _table(
             _measure(results, row, added, invvar[row], hosts.good[at])
     ok = status == "ok"
     fractions = np.where(present[:, None], 1.0 - hosts.good[host].mean(axis=(-2, -1)), np.nan)
-    valid = hosts.good[host].any(axis=(-2, -1))
+    valid = np.asarray(hosts.good[host].any(axis=(-2, -1)), dtype=bool)
     bandset = [
         "".join(b for b, is_valid in zip(BANDS, row, strict=True) if is_valid) for row in valid.tolist()
     ]

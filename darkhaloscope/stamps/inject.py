@@ -24,7 +24,7 @@ from darkhaloscope.profiles import Profile
 from darkhaloscope.schema import MANIFEST, STAMPS
 from darkhaloscope.sources.library import open_sources
 from darkhaloscope.stamps.compose import make_stamps
-from darkhaloscope.stamps.cutouts import HostStamps, load_host_stamps, locate_hosts
+from darkhaloscope.stamps.hostpixels import HostStamps, load_host_stamps, locate_hosts
 from darkhaloscope.survey.release import get_release
 from darkhaloscope.units import Unit, UnitResult
 
@@ -128,7 +128,7 @@ def load_hosts_for(experiment: Experiment, located: Sequence[dict[str, Any]], *,
     experiment : Experiment
         Release, bad-pixel limit and whether photon noise is added.
     located : sequence of dict
-        From :func:`darkhaloscope.stamps.cutouts.locate_hosts`.
+        From :func:`darkhaloscope.stamps.hostpixels.locate_hosts`.
     size_px : int
         Side of the stamps.
 

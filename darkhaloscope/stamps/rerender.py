@@ -19,7 +19,7 @@ from darkhaloscope.profiles import Profile
 from darkhaloscope.schema import STAMPS
 from darkhaloscope.sources.library import open_sources
 from darkhaloscope.stamps.compose import make_stamps
-from darkhaloscope.stamps.cutouts import locate_hosts
+from darkhaloscope.stamps.hostpixels import locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
 
 

@@ -1,0 +1,109 @@
+"""Work units of injection: whole blocks, JSON only, the same stamps however they are cut."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import stamp_world
+
+from darkhaloscope import tabular
+from darkhaloscope.errors import DataError
+from darkhaloscope.schema import MANIFEST, STAMPS
+from darkhaloscope.stamps import inject
+from darkhaloscope.units import run_unit
+
+
+def plan(world, staging, *, unit_hosts=24, manifest_paths=None):
+    return inject.plan_injection(
+        world.experiment,
+        dataclasses.replace(stamp_world.PROFILE, unit_hosts=unit_hosts),
+        manifest_paths=manifest_paths or world.paths("manifest"),
+        host_paths=world.paths("hosts"),
+        bank_path=world.bank_path,
+        staging=staging,
+    )
+
+
+def rows_of(unit):
+    return pa.concat_tables([inject._read_rows(part["path"], part["ranges"]) for part in unit["manifest"]])
+
+
+def test_units_are_json_and_hold_every_task_once_in_whole_blocks(world, tmp_path):
+    units = plan(world, tmp_path)
+    assert json.loads(json.dumps(units)) == units
+    assert len(units) >= 4
+    assert len({unit["output"] for unit in units}) == len(units)
+    tables = [rows_of(unit) for unit in units]
+    ids = [task for table in tables for task in table["task_id"].to_pylist()]
+    assert sorted(ids) == sorted(world.table("manifest")["task_id"].to_pylist())
+    for table in tables:
+        assert table["task_id"].to_pylist()
+        here = set(table["task_id"].to_pylist())
+        assert set(table["twin_task_id"].drop_null().to_pylist()) <= here
+        assert len(set(table["host_id"].to_pylist())) <= 24 + 8
+    hosts = [set(table["host_id"].to_pylist()) for table in tables]
+    assert not set.intersection(*hosts)
+
+
+def test_stamps_do_not_depend_on_how_the_manifest_is_cut(world, tmp_path):
+    whole = world.table("stamps").sort_by("task_id")
+    for number, unit_hosts in enumerate((8, 1000)):
+        staging = tmp_path / str(number)
+        units = plan(world, staging, unit_hosts=unit_hosts)
+        for unit in units:
+            run_unit("darkhaloscope.stamps.inject:inject_unit", unit)
+        other = tabular.read_table([unit["output"] for unit in units]).sort_by("task_id")
+        assert other.equals(whole)
+    assert len(units) == 1
+
+
+def test_a_manifest_in_several_files_gives_the_same_stamps(world, tmp_path):
+    table = world.table("manifest")
+    paths = []
+    for number, start in enumerate(range(0, table.num_rows, 50)):
+        paths.append(tmp_path / f"manifest-{number}.parquet")
+        tabular.write_table(paths[-1], MANIFEST, table.slice(start, 50))
+    units = plan(world, tmp_path / "out", manifest_paths=paths)
+    expected = plan(world, tmp_path / "out")
+    assert [unit["unit_id"] for unit in units] == [unit["unit_id"] for unit in expected]
+    for unit, other in zip(units, expected, strict=True):
+        assert rows_of(unit).equals(rows_of(other))
+
+
+def test_a_unit_says_what_became_of_its_tasks(world, tmp_path):
+    lost = world.table("manifest")["host_id"][0].as_py()
+    [unit] = plan(world, tmp_path / "out", unit_hosts=1000)
+    path = stamp_world.damaged_hosts(tmp_path, stamp_world.hosts(), stamp_world.clear_band(1), {lost})
+    unit["hosts"] = [{"path": str(path), "rows": list(range(stamp_world.hosts().num_rows))}]
+    result = inject.inject_unit(unit)
+    assert result == {"rows": 242, "statuses": {"missing_band_r": 3, "ok": 238, "twin_lost": 1}}
+    stored = tabular.read_table(unit["output"])
+    STAMPS.validate(stored)
+    assert stored["image"].null_count == 4
+
+
+def test_a_second_run_makes_nothing_again(world, tmp_path):
+    unit = plan(world, tmp_path)[0]
+    first = run_unit("darkhaloscope.stamps.inject:inject_unit", unit)
+    second = run_unit("darkhaloscope.stamps.inject:inject_unit", unit)
+    assert (first["resumed"], second["resumed"]) == (False, True)
+    assert first["sha256"] == second["sha256"]
+
+
+def test_an_empty_manifest_is_refused(world, tmp_path):
+    path = tmp_path / "manifest.parquet"
+    tabular.write_table(path, MANIFEST, world.table("manifest").slice(0, 0))
+    with pytest.raises(DataError, match="empty"):
+        plan(world, tmp_path, manifest_paths=[path])
+
+
+def test_pixels_survive_the_round_trip(world):
+    rows = world.table("manifest").slice(0, 5)
+    made = stamp_world.stamps_of(world, rows, twins=stamp_world.of_kind(world.table("manifest"), "positive"))
+    stored = world.table("stamps").filter(
+        pa.compute.is_in(world.table("stamps")["task_id"], value_set=rows["task_id"].combine_chunks())
+    )
+    assert np.array_equal(tabular.pixels(made, "image"), tabular.pixels(stored, "image"))
+    assert tabular.pixels(stored, "image").dtype == np.float32
