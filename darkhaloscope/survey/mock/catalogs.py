@@ -136,8 +136,7 @@ def sweep_rows(config: MockSkyConfig, brick: MockBrick, pixels: BrickPixels, ban
     _stars(rows, sources)
     rows["EBV"] = pixels.conditions.ebv
     for band, coefficient in EXTINCTION.items():
-        if f"MW_TRANSMISSION_{band.upper()}" in SWEEP_DTYPE.names:
-            rows[f"MW_TRANSMISSION_{band.upper()}"] = 10.0 ** (-0.4 * coefficient * pixels.conditions.ebv)
+        rows[f"MW_TRANSMISSION_{band.upper()}"] = 10.0 ** (-0.4 * coefficient * pixels.conditions.ebv)
     kept = rows[detected & brick.contains(rows["RA"], rows["DEC"])]
     kept["OBJID"] = np.arange(len(kept))
     return kept
@@ -395,7 +394,7 @@ def known_object_rows(
                 f"MOCK {first['id']} | MOCK copy",
                 first["ra"],
                 first["dec"] + 0.4 / 3600.0,
-                ref=f"mock sky, in place of {REFERENCES['imaging']} | mock sky, in place of {REFERENCES['network']}",
+                ref=" | ".join(f"mock sky, in place of {REFERENCES[k]}" for k in ("imaging", "network")),
                 **second,
             )
         )

@@ -1,4 +1,4 @@
-"""Coadd files of a brick, with DR10's HDUs, compression, quantisation and headers.
+"""Coadd files and CCD table of a brick, with DR10's HDUs, compression, quantisation and headers.
 
 Kinds of compression follow legacypipe's ``get_compression_kwargs``.
 """
@@ -37,6 +37,20 @@ COMPRESSION: dict[str, dict[str, Any]] = {
 }
 """Per product: a negative level is an absolute quantum in nMgy, level 0 is lossless."""
 
+CCD_DTYPE = np.dtype(
+    [
+        ("brickname", "S8"),
+        ("ccdname", "S4"),
+        ("expnum", "i8"),
+        ("filter", "S1"),
+        ("exptime", "f4"),
+        ("fwhm", "f4"),
+        ("ccdskysb", "f4"),
+        ("sig1", "f4"),
+    ]
+)
+"""Columns of a brick's CCD table that sky level and noise are derived from."""
+
 UNITS = {"image": "nanomaggy", "invvar": "1/nanomaggy^2", "psfsize": "arcsec", "maskbits": ""}
 
 
@@ -66,10 +80,40 @@ def write_coadds(root: Path, brick: MockBrick, pixels: BrickPixels, bands: tuple
             written.append(path)
     path = layout.coadd_path(root, brick.name, "maskbits")
     empty = np.zeros(pixels.maskbits.shape, dtype=np.uint8)
-    planes_by_name = {"MASKBITS": pixels.maskbits, "WISEM1": empty, "WISEM2": empty}
+    planes_by_name: dict[str, NDArray[Any]] = {"MASKBITS": pixels.maskbits, "WISEM1": empty, "WISEM2": empty}
     _write(path, brick, "maskbits", None, planes_by_name)
     written.append(path)
+    written.append(_write_ccds(root, brick, pixels, bands))
     return written
+
+
+def _write_ccds(root: Path, brick: MockBrick, pixels: BrickPixels, bands: tuple[str, ...]) -> Path:
+    """Write the table of the brick's exposures, whose mean sky level is that of the band."""
+    rows: list[tuple[Any, ...]] = []
+    for band in bands:
+        facts = pixels.conditions.bands[band]
+        count = int(facts.nexp_map().max())
+        level = facts.sky_nmgy / PIXEL_SCALE_ARCSEC**2 * (1.0 + 0.05 * np.linspace(-1.0, 1.0, count))
+        fwhm_px = float(np.median(facts.seeing_map())) / PIXEL_SCALE_ARCSEC
+        sig1 = facts.invvar_per_exposure**-0.5
+        rows += [
+            (
+                brick.name,
+                f"S{1 + i}",
+                1000 * brick.brickid + i,
+                band,
+                90.0,
+                fwhm_px,
+                22.5 - 2.5 * np.log10(v),
+                sig1,
+            )
+            for i, v in enumerate(level)
+        ]
+    table = np.array(rows, dtype=CCD_DTYPE)
+    path = layout.ccd_table(root, brick.name)
+    with atomic_path(path) as temporary:
+        fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(table)]).writeto(temporary)
+    return path
 
 
 def _write(

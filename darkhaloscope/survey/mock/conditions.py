@@ -50,6 +50,7 @@ NOISE_CORRELATION = (0.20, 0.35)
 
 FWHM_TO_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _SEEING_STEP_ARCSEC = 1.0 / 1024.0
+_DETECTOR_EDGES = 9
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ class BandConditions:
 
     def psfdepth_at(self, x_px: FloatArray, y_px: FloatArray) -> FloatArray:
         """Return the point-source inverse variance in 1/nMgy^2 at pixel positions."""
-        return psfdepth_ivar(self.invvar_per_exposure * self.nexp_at(x_px, y_px), self.seeing_at(x_px, y_px))
+        exposures = self.nexp_at(x_px, y_px).astype(np.float64)
+        return psfdepth_ivar(self.invvar_per_exposure * exposures, self.seeing_at(x_px, y_px))
 
     def seeing_map(self) -> NDArray[np.float32]:
         """Return the FWHM map in arcsec, shape (size, size)."""
@@ -174,12 +176,7 @@ def _band(
     sky_nmgy: float,
     correlation: tuple[float, float],
 ) -> BandConditions:
-    along = np.linspace(-1.0, 1.0, size)
-    seeing_x = 0.5 * fwhm_arcsec * (1.0 + rng.normal(0.0, 0.03) * along)
-    seeing_y = 0.5 * fwhm_arcsec * (1.0 + rng.normal(0.0, 0.03) * along)
-    for axis in (seeing_x, seeing_y):
-        for edge in rng.integers(0, size, 3):
-            axis[edge:] += fwhm_arcsec * rng.normal(0.0, 0.008)
+    seeing_x, seeing_y = (_patches(rng, size, 0.5 * fwhm_arcsec) for _ in range(2))
     nexp = int(rng.integers(3, 9))
     nexp_x = np.full(size, nexp, dtype=np.int64)
     nexp_y = np.zeros(size, dtype=np.int64)
@@ -202,6 +199,15 @@ def _band(
         correlation,
         (float(rng.normal(0.0, 0.015)), float(rng.normal(0.0, 0.015))),
     )
+
+
+def _patches(rng: np.random.Generator, size: int, level: float) -> FloatArray:
+    """Return a slope over the brick, constant between the edges of dithered detectors."""
+    edges = np.sort(rng.integers(0, size, _DETECTOR_EDGES))
+    slope = rng.normal(0.0, 0.03)
+    patch = np.searchsorted(edges, np.arange(size), side="right")
+    middle = (np.append(edges, size) + np.insert(edges, 0, 0)) / size - 1.0
+    return np.asarray(level * (1.0 + slope * middle + rng.normal(0.0, 0.008, len(middle)))[patch])
 
 
 def _quantised(fwhm_arcsec: FloatArray) -> FloatArray:

@@ -22,7 +22,6 @@ from darkhaloscope.survey.mock.lenses import LENS_STAMP_PX, LensModel, draw_lens
 from darkhaloscope.survey.mock.population import (
     SOURCE_DTYPE,
     Sources,
-    draw_lrg_photometry,
     draw_shapes,
     index_ids,
     nmgy,
@@ -34,13 +33,21 @@ FloatArray = NDArray[np.float64]
 LOOKALIKES = ("ring", "spiral", "merger", "edge-on")
 IMAGING, SPECTROSCOPIC = "imaging", "spectroscopic"
 
-LENS_HOST_R_MAG = {IMAGING: (19.5, 0.9, 17.4, 21.2), SPECTROSCOPIC: (18.3, 0.6, 17.0, 19.5)}
-"""Mean, scatter and limits of the deflector's r magnitude.
+LENS_R_QUANTILES_MAG = {
+    IMAGING: ((0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0), (17.4, 17.9, 18.62, 19.62, 20.34, 20.91, 21.3)),
+    SPECTROSCOPIC: ((0.0, 0.5, 1.0), (17.0, 18.3, 19.5)),
+}
+"""Quantiles of a deflector's r magnitude.
 
-Known lenses found in Legacy Surveys images have r = 17.4 / 19.6 / 21.2 at 5, 50
-and 95 per cent (1,615 lenses of Stein et al. 2022, ApJ 932, 107); parents of
+Imaging: 1,615 lenses found in Legacy Surveys images (Stein et al. 2022, ApJ
+932, 107), with the brightest and faintest hundredth cut. Parents of
 spectroscopic searches are brighter than r = 19.5.
 """
+
+LENS_COLOUR_R_MAG = (17.0, 18.5, 19.5, 20.5, 21.5)
+LENS_G_R_MAG = ((1.58, 1.71, 1.63, 1.55, 1.70), 0.18)
+LENS_R_Z_MAG = ((0.86, 0.97, 1.19, 1.35, 1.69), 0.15)
+"""Median colours of the same lenses at these r magnitudes, and the scatter of uncontaminated ones."""
 
 ARC_SNR_R = {IMAGING: (12.0, 90.0), SPECTROSCOPIC: (3.0, 20.0)}
 """Range of the footprint S/N of the arc in r, drawn uniformly in the logarithm."""
@@ -126,7 +133,7 @@ def catalogue_source(config: MockSkyConfig, known: KnownObject, place: FloatArra
         row["type"] = {"ring": "SER", "spiral": "SER", "merger": "DEV", "edge-on": "EXP"}[known.kind]
         mag = np.array([z + rz + gr, z + rz, z])
         row["flux"], row["flux_w1"] = nmgy(mag), nmgy(np.array(z - rng.uniform(0.9, 1.2)))
-        low, high = {"ring": (1.7, 3.2), "spiral": (1.8, 3.2), "merger": (0.8, 1.7), "edge-on": (1.8, 3.2)}[
+        low, high = {"ring": (1.9, 3.4), "spiral": (2.2, 3.6), "merger": (0.8, 1.7), "edge-on": (1.8, 3.2)}[
             known.kind
         ]
         row["radius"] = rng.uniform(low, high)
@@ -134,15 +141,15 @@ def catalogue_source(config: MockSkyConfig, known: KnownObject, place: FloatArra
         row["angle"] = rng.uniform(0.0, np.pi)
         row["index_id"] = index_ids(np.array([1.0]))
         return row
-    if known.kind == "lens":
-        mean, scatter, low, high = LENS_HOST_R_MAG[known.discovery]
-        r = float(np.clip(rng.normal(mean, scatter), low, high))
-    else:
-        r = 18.4 if known.kind == "cluster" else 20.4
-    # The colour is drawn at the z magnitude that a typical r - z of 1.1 implies.
-    kinds, mag = draw_lrg_photometry(rng, 1, np.array([min(r - 1.1, 20.3)]))
-    if kinds[0] in {"REX", "EXP"}:
-        kinds = np.array(["DEV"])
+    fixed = {"cluster": 18.4, "quasar": 20.4}
+    r = fixed.get(known.kind) or float(np.interp(rng.uniform(), *LENS_R_QUANTILES_MAG[known.discovery]))
+    gr, rz = (
+        float(np.interp(r, LENS_COLOUR_R_MAG, median) + scatter * rng.standard_normal())
+        for median, scatter in (LENS_G_R_MAG, LENS_R_Z_MAG)
+    )
+    z = r - max(rz, 0.6)
+    kinds = np.array(["DEV" if rng.uniform() < 0.3 else "SER"])
+    mag = np.array([[r + gr], [r], [z], [z - rng.uniform(0.9, 1.4)]])
     row["type"] = "PSF" if known.kind == "quasar" else kinds
     row["flux"], row["flux_w1"] = nmgy(mag[:3]).T, nmgy(mag[3])
     for name, values in draw_shapes(rng, kinds, mag[2]).items():
@@ -221,8 +228,8 @@ def _lookalike_light(kind: str, source: Sources, rng: np.random.Generator) -> Dr
     n = side // _OVERSAMPLED
     cells = fine.reshape(len(fine), n, _OVERSAMPLED, n, _OVERSAMPLED).sum(axis=(2, 4))
     shares = {
-        "ring": (0.5, 0.15, 0.35),
-        "spiral": (0.25, 0.55, 0.2),
+        "ring": (0.42, 0.08, 0.5),
+        "spiral": (0.2, 0.55, 0.25),
         "merger": (0.65, 0.25, 0.1),
         "edge-on": (0.2, 0.65, 0.15),
     }[kind]

@@ -75,11 +75,11 @@ def draw_lens(
         Shape of the deflector's light.
     """
     rng = streams.generator(seed, "mock/lens", identity)
-    wide = float(np.clip(1.4 * np.exp(rng.normal(0.0, 0.27)), 0.85, 2.5))
+    wide = float(np.clip(1.6 * np.exp(rng.normal(0.0, 0.25)), 1.0, 2.6))
     small = float(rng.uniform(0.7, 1.3))
     theta_e = small if spectroscopic else wide
-    # Inside 0.45 theta_E a source has counter-images: an arc or a ring, not a stretched disc.
-    offset = 0.45 * theta_e * np.sqrt(rng.uniform())
+    # Well inside theta_E a source has counter-images: an arc or a ring, not a stretched disc.
+    offset = 0.42 * theta_e * np.sqrt(rng.uniform())
     azimuth = rng.uniform(0.0, 2.0 * np.pi)
     return LensModel(
         theta_e_arcsec=theta_e,

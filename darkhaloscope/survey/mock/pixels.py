@@ -15,6 +15,7 @@ from darkhaloscope.survey.mock import known as known_objects
 from darkhaloscope.survey.mock.conditions import BandConditions, Conditions, draw_conditions
 from darkhaloscope.survey.mock.config import MockSkyConfig
 from darkhaloscope.survey.mock.geometry import PIXEL_SCALE_ARCSEC, MockBrick
+from darkhaloscope.survey.mock.lenses import LENS_STAMP_PX
 from darkhaloscope.survey.mock.population import SOURCE_DTYPE, Sources, background_sources, profiles_of, slots
 from darkhaloscope.survey.mock.profiles import (
     MOFFAT_BETA,
@@ -82,6 +83,7 @@ def make_brick(
     config: MockSkyConfig,
     brick: MockBrick,
     objects: dict[int, list[known_objects.KnownObject]],
+    nan_pixels: int = 0,
 ) -> BrickPixels:
     """Render a brick.
 
@@ -92,6 +94,9 @@ def make_brick(
     objects : dict
         Known objects by brick id; those of neighbouring bricks are drawn
         where their light reaches this stack.
+    nan_pixels : int
+        NaN pixels planted in the r image: half of them beside the first host,
+        the others anywhere.
     """
     conditions = draw_conditions(config, brick)
     size = config.brick_px
@@ -112,7 +117,7 @@ def make_brick(
             if entry.kind not in known_objects.LOOKALIKES:
                 plain.append(source)
             x, y = wcs.all_world2pix(source["ra"], source["dec"], 0)
-            if not own and not _reaches(x, y, size, known_objects.LENS_STAMP_PX)[0]:
+            if not own and not _reaches(x, y, size, LENS_STAMP_PX)[0]:
                 continue
             facts, arc = _add_drawn(config, entry, source, light, conditions, float(x[0]), float(y[0]))
             if own:
@@ -124,6 +129,10 @@ def make_brick(
     invvar = _invvar(config, brick, conditions)
     masks = _maskbits(brick, config, everything, x, y, light, invvar)
     image = _observe(config, brick, light, invvar, conditions)
+    if nan_pixels:
+        host = own_rest[own_rest["kind"] == "host"][:1]
+        at_x, at_y = wcs.all_world2pix(host["ra"], host["dec"], 0)
+        _plant_nans(config, brick, image[1], nan_pixels, at_x, at_y)
     for arc in arcs:
         arc["ra"], arc["dec"] = wcs.all_pix2world(arc["ra"], arc["dec"], 0)
     return BrickPixels(
@@ -167,7 +176,7 @@ def _add_drawn(
     if drawn is None:
         return facts, None
     facts.update(drawn.truth)
-    stamp_px = known_objects.LENS_STAMP_PX
+    stamp_px = LENS_STAMP_PX
     bands = [conditions.bands[b] for b in BANDS]
     at = (np.array([x]), np.array([y]))
     left, bottom = round(x - (stamp_px - 1) / 2), round(y - (stamp_px - 1) / 2)
@@ -362,6 +371,19 @@ def _observe(
         light[plane] += noise * np.sqrt(variance)
         light[plane][~covered] = 0.0
     return light
+
+
+def _plant_nans(
+    config: MockSkyConfig, brick: MockBrick, plane: Image, count: int, x: FloatArray, y: FloatArray
+) -> None:
+    """Set a short column beside the given object, and single pixels elsewhere, to NaN."""
+    rng = streams.generator(config.seed, "mock/nan", brick.key)
+    anywhere = count
+    if len(x):
+        anywhere = count - count // 2
+        top = int(y[0]) + count // 2
+        plane[int(y[0]) : top, int(x[0]) + 8] = np.nan
+    plane.reshape(-1)[rng.integers(0, plane.size, anywhere)] = np.nan
 
 
 def correlated_noise(rng: np.random.Generator, size: int, correlation: tuple[float, float]) -> Image:

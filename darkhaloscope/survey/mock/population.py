@@ -129,17 +129,13 @@ def slots(config: MockSkyConfig, brick: MockBrick) -> FloatArray:
     return np.asarray(places[rng.permutation(len(places))])
 
 
-def draw_lrg_photometry(
-    rng: np.random.Generator, n: int, z_mag: FloatArray | None = None
-) -> tuple[NDArray[np.str_], FloatArray]:
+def draw_lrg_photometry(rng: np.random.Generator, n: int) -> tuple[NDArray[np.str_], FloatArray]:
     """Draw types and magnitudes of luminous red galaxies.
 
     Parameters
     ----------
     rng : Generator
     n : int
-    z_mag : ndarray, shape (n,), optional
-        Given z magnitudes; drawn from the DR10 distribution if absent.
 
     Returns
     -------
@@ -147,7 +143,7 @@ def draw_lrg_photometry(
         Magnitudes in g, r, z, W1.
     """
     uniform = rng.uniform(size=(2, n))
-    z = np.interp(uniform[0], *LRG_Z_QUANTILES_MAG) if z_mag is None else z_mag
+    z = np.interp(uniform[0], *LRG_Z_QUANTILES_MAG)
     shares = np.cumsum(np.asarray(LRG_TYPE_SHARES), axis=1)[np.digitize(z, LRG_TYPE_EDGES_MAG)]
     shares[:, -1] = 1.0
     kinds = np.asarray(LRG_TYPES)[(uniform[1][:, None] > shares).sum(axis=1)]
@@ -270,7 +266,7 @@ def _stars(rng: np.random.Generator, config: MockSkyConfig, brick: MockBrick) ->
     n = int(rng.poisson(config.stars_per_arcmin2 * brick.area_deg2 * 3600.0))
     rows = _empty(n, "star")
     _scatter(rng, rows, brick)
-    r = _count_magnitudes(rng.uniform(size=n), 13.0, 23.0, 0.15)
+    r = _count_magnitudes(rng.uniform(size=n), 12.5, 23.0, 0.2)
     rows["type"] = "PSF"
     gr = np.clip(rng.normal(0.9, 0.4, n), 0.2, 1.6)
     _set_photometry(rows, r, gr, 0.1 + 0.6 * (gr - 0.2) + rng.normal(0.0, 0.1, n), np.full(n, -0.6))

@@ -10,7 +10,7 @@ through the same transfer function. Frames: x to the right, y up; angles from
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ _LOG2_K_MIN, _LOG2_K_MAX, _K_STEPS = -10.0, 12.0, 1024
 _BATCH_CELLS = 1 << 21
 
 
-@lru_cache(maxsize=None)
+@cache
 def sersic_mixture(index: float) -> tuple[FloatArray, FloatArray]:
     """Return a Sersic profile as a mixture of Gaussians.
 
@@ -143,18 +143,18 @@ class Frequencies:
     @property
     def x(self) -> Image:
         """Frequencies along x, shape (size // 2 + 1,)."""
-        return fft.rfftfreq(self.size).astype(np.float32)
+        return np.asarray(fft.rfftfreq(self.size), dtype=np.float32)
 
     @property
     def y(self) -> Image:
         """Frequencies along y, shape (size,)."""
-        return fft.fftfreq(self.size).astype(np.float32)
+        return np.asarray(fft.fftfreq(self.size), dtype=np.float32)
 
     def phase(self, x_px: FloatArray, y_px: FloatArray) -> NDArray[np.complex64]:
         """Return the phases that put objects at (x, y), shape (n, size, size // 2 + 1)."""
         along_x = np.exp(-2j * np.pi * self.x[None, :] * x_px[:, None]).astype(np.complex64)
         along_y = np.exp(-2j * np.pi * self.y[None, :] * y_px[:, None]).astype(np.complex64)
-        return along_y[:, :, None] * along_x[:, None, :]
+        return np.asarray(along_y[:, :, None] * along_x[:, None, :])
 
 
 @lru_cache(maxsize=16)

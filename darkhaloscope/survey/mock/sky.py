@@ -74,7 +74,11 @@ def write_mock_sky(root: str | Path, config: MockSkyConfig, workers: int = 2) ->
     objects = plan_objects(config, bricks)
     _check_room(config, bricks, objects)
     observed = [brick for brick in bricks if brick.kind != "zero_coverage"]
-    tasks = [_task(root, config, brick, objects) for brick in observed]
+    damaged = next(brick for brick in observed if brick.kind == "ok")
+    tasks = [
+        _task(root, config, brick, objects, config.nan_pixels if brick is damaged else 0)
+        for brick in observed
+    ]
     done: dict[str, dict[str, Any]] = {}
     for result in progress.track(_run(tasks, workers), total=len(tasks), label="mock sky [bricks]"):
         done[result["brick"]] = result
@@ -119,7 +123,9 @@ def _record(
     return {**summary, "root": str(root), "reused": False}
 
 
-def _task(root: Path, config: MockSkyConfig, brick: MockBrick, objects: list[KnownObject]) -> dict[str, Any]:
+def _task(
+    root: Path, config: MockSkyConfig, brick: MockBrick, objects: list[KnownObject], nan_pixels: int = 0
+) -> dict[str, Any]:
     """Return what one process needs: the known objects of the brick and its neighbours."""
     near = {brick.brickid, *(other.brickid for other in brick.neighbours())}
     return {
@@ -127,6 +133,7 @@ def _task(root: Path, config: MockSkyConfig, brick: MockBrick, objects: list[Kno
         "config": config.as_dict(),
         "brick": brick.as_dict(),
         "objects": [vars(o) for o in objects if o.brickid in near],
+        "nan_pixels": nan_pixels,
     }
 
 
@@ -138,7 +145,7 @@ def write_brick(task: dict[str, Any]) -> dict[str, Any]:
     for entry in task["objects"]:
         objects.setdefault(entry["brickid"], []).append(KnownObject(**entry))
     bands = tuple(b for b in BANDS if brick.kind != "missing_band" or b != config.missing_band)
-    pixels = make_brick(config, brick, objects)
+    pixels = make_brick(config, brick, objects, task["nan_pixels"])
     root = Path(task["root"])
     files = write_coadds(root, brick, pixels, bands)
     rows = catalogs.sweep_rows(config, brick, pixels, bands)
