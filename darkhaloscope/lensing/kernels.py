@@ -12,7 +12,6 @@ from collections.abc import Callable
 import numba
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
-
 from numpy.typing import NDArray
 
 from darkhaloscope.lensing.jit import compiled

@@ -97,7 +97,7 @@ def moffat_kernel(
     enclosed : float
         Share of the flux that the inscribed circle of the kernel must hold.
     subsampling : int
-        Odd number of points along a pixel side over which the profile is averaged.
+        Points along a pixel side over which the profile is averaged.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def moffat_kernel(
     Raises
     ------
     DataError
-        If the kernel sums to less than ``enclosed`` before it is normalised.
+        If the kernel's sum before it is normalised is further from 1 than ``enclosed``.
     """
     half = math.ceil(float(moffat_radius_arcsec(enclosed, fwhm_arcsec, beta)) / pixel_scale_arcsec)
     side = 2 * half + 1
@@ -116,12 +116,12 @@ def moffat_kernel(
     values = moffat_profile(radius, fwhm_arcsec, beta) * pixel_scale_arcsec**2
     kernel = values.reshape(side, subsampling, side, subsampling).mean(axis=(1, 3))
     total = float(kernel.sum())
-    if not total >= enclosed:
+    if not enclosed <= total <= 2.0 - enclosed:
         raise DataError(
             describe(
-                "PSF kernel is truncated",
+                "PSF kernel is truncated or undersampled",
                 field="enclosed",
-                expected=f"at least {enclosed} of the flux",
+                expected=f"a flux within {1.0 - enclosed:.1e} of 1",
                 got=f"{total:.5f} at FWHM {fwhm_arcsec} arcsec",
                 hint="use a finer subsampling for a PSF that is narrow against the pixel",
             )

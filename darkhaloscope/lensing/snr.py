@@ -22,7 +22,7 @@ FOOTPRINT_FRACTION = 0.1
 
 
 def _prepare(arc: Any, invvar: Any, good: Any | None) -> tuple[FloatArray, FloatArray, BoolArray]:
-    arc, invvar = np.asarray(arc, dtype=np.float64), np.asarray(invvar, dtype=np.float64)
+    arc, invvar = np.broadcast_arrays(np.asarray(arc, dtype=np.float64), np.asarray(invvar, dtype=np.float64))
     usable = invvar > 0.0
     if good is not None:
         usable = usable & np.asarray(good, dtype=bool)
