@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.schema import BRICKS
@@ -24,6 +25,9 @@ from darkhaloscope.survey.photometry import checked_depth_mag
 from darkhaloscope.survey.release import Release
 
 OK = "ok"
+
+OVERLAP_DEG = 0.02
+"""Images reach no farther than this beyond the primary box of their brick."""
 
 _GEOMETRY = ("BRICKNAME", "BRICKID", "RA", "DEC", "RA1", "RA2", "DEC1", "DEC2")
 _TYPE_COUNTS = ("nrex", "nexp", "ndev", "nser")
@@ -100,6 +104,49 @@ def read_footprint(root: str | Path, release: Release) -> pa.Table:
 def status_counts(bricks: pa.Table) -> dict[str, int]:
     """Return how many bricks have each status, sorted by status."""
     return dict(sorted(Counter(bricks["status"].to_pylist()).items()))
+
+
+def candidate_bricks(
+    bricks: pa.Table, ra_deg: ArrayLike, dec_deg: ArrayLike, first: Sequence[str] | None = None
+) -> list[list[str]]:
+    """List the bricks whose images may hold each position.
+
+    Parameters
+    ----------
+    bricks : pyarrow.Table
+        At least ``brickname``, ``ra``, ``dec`` and the box.
+    ra_deg, dec_deg : array_like, shape (n,)
+        ICRS.
+    first : sequence of str, optional
+        Brick to put first per position.
+
+    Returns
+    -------
+    list of list of str
+        Its own brick, then those whose box is nearer than the overlap of
+        images, nearest centre first.
+    """
+    ra, dec = np.atleast_1d(np.asarray(ra_deg, float)), np.atleast_1d(np.asarray(dec_deg, float))
+    names = np.array(bricks["brickname"].to_pylist(), dtype="<U8")
+    box = {name: bricks[name].to_numpy() for name in ("ra", "dec", "ra1", "ra2", "dec1", "dec2")}
+    half_ra = np.mod(box["ra2"] - box["ra1"], 360.0) / 2.0
+    middle = box["ra1"] + half_ra
+    found: list[list[str]] = []
+    for i in range(len(ra)):
+        shrink = max(float(np.cos(np.radians(dec[i]))), 1e-6)
+        # Distance outside the primary box, in degrees on the sky; 0 inside.
+        beside = np.maximum(np.abs(np.mod(ra[i] - middle + 180.0, 360.0) - 180.0) - half_ra, 0.0) * shrink
+        above = np.maximum(np.maximum(box["dec1"] - dec[i], dec[i] - box["dec2"]), 0.0)
+        outside = np.maximum(beside, above)
+        near = np.flatnonzero(outside <= OVERLAP_DEG)
+        gap = np.mod(ra[i] - box["ra"][near] + 180.0, 360.0) - 180.0
+        distance = np.hypot(gap * shrink, dec[i] - box["dec"][near])
+        order = near[np.lexsort((names[near], distance, outside[near] > 0.0))]
+        chosen = [str(name) for name in names[order]]
+        if first is not None:
+            chosen = [first[i], *(name for name in chosen if name != first[i])]
+        found.append(chosen)
+    return found
 
 
 def _summary_columns(bands: tuple[str, ...]) -> list[str]:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope.errors import DataError, MissingDataError, describe
 from darkhaloscope.survey import layout
+from darkhaloscope.survey.bricks import candidate_bricks
 from darkhaloscope.survey.fits_tables import UNREADABLE, open_fits
 from darkhaloscope.survey.release import Release
 
@@ -40,7 +41,6 @@ One 101 px section costs 0.6 ms, decoding 6.5 to 7.5 ns per pixel (RICE,
 100 x 100 tiles), so the two meet at 28 stamps on 1540 px and 155 on 3600 px.
 """
 
-_NEIGHBOUR_MARGIN_DEG = 0.02
 _SCALE_TOLERANCE = 0.01
 _WCS_CARDS = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2")
 _MASK_PRODUCT = "maskbits"
@@ -355,7 +355,7 @@ def cut_positions(
         brick's status stands.
     """
     ra, dec = np.atleast_1d(np.asarray(ra_deg, float)), np.atleast_1d(np.asarray(dec_deg, float))
-    candidates = _candidates(bricks, ra, dec, bricknames)
+    candidates = candidate_bricks(bricks, ra, dec, bricknames)
     result: list[Cutout | None] = [None] * len(ra)
     pending = [i for i in range(len(ra)) if candidates[i]]
     attempt = 0
@@ -389,32 +389,6 @@ def _cut_brick(
         except CoaddError as error:
             return [no_cutout(error.status, release, name) for _ in rows]
         return [brick.cut(float(px), float(py), size_px) for px, py in zip(x, y, strict=True)]
-
-
-def _candidates(
-    bricks: pa.Table, ra: FloatArray, dec: FloatArray, first: list[str] | None
-) -> list[list[str]]:
-    """List the bricks that may hold each position: its own, then overlapping ones by distance."""
-    names = np.array(bricks["brickname"].to_pylist(), dtype=object)
-    box = {name: bricks[name].to_numpy() for name in ("ra", "dec", "ra1", "ra2", "dec1", "dec2")}
-    half_ra = np.mod(box["ra2"] - box["ra1"], 360.0) / 2.0
-    middle = box["ra1"] + half_ra
-    found: list[list[str]] = []
-    for i in range(len(ra)):
-        shrink = max(float(np.cos(np.radians(dec[i]))), 1e-6)
-        # Distance outside the primary box, in degrees on the sky; 0 inside.
-        beside = np.maximum(np.abs(np.mod(ra[i] - middle + 180.0, 360.0) - 180.0) - half_ra, 0.0) * shrink
-        above = np.maximum(np.maximum(box["dec1"] - dec[i], dec[i] - box["dec2"]), 0.0)
-        near = np.flatnonzero(np.maximum(beside, above) <= _NEIGHBOUR_MARGIN_DEG)
-        gap = np.mod(ra[i] - box["ra"][near] + 180.0, 360.0) - 180.0
-        distance = np.hypot(gap * shrink, dec[i] - box["dec"][near])
-        outside = np.maximum(beside, above)[near] > 0.0
-        order = near[np.lexsort((names[near].astype(str), distance, outside))]
-        chosen = [str(name) for name in names[order]]
-        if first is not None:
-            chosen = [first[i], *(name for name in chosen if name != first[i])]
-        found.append(chosen)
-    return found
 
 
 def _status_of(cutout: Cutout | None) -> str:

@@ -50,15 +50,15 @@ def open_fits(path: str | Path, what: str, *, memmap: bool = True) -> Iterator[f
     if not path.is_file():
         raise MissingDataError(describe(f"{what} not found", file=path, hint="fetch it from the survey"))
     try:
-        with warnings.catch_warnings():
-            # astropy only warns of a file that is shorter than its headers say.
-            warnings.filterwarnings(
-                "error", message="File may have been truncated", category=AstropyUserWarning
-            )
-            hdus = fits.open(path, memmap=memmap)
-            len(hdus)  # reads every header, and with it finds a missing end
-        with hdus:
-            yield hdus
+        # The handle is ours, so that it is closed even if astropy gives up half way.
+        with path.open("rb") as handle:
+            with warnings.catch_warnings():
+                # astropy only warns of a file that is shorter than its headers say.
+                warnings.filterwarnings("error", message="File may have been truncated")
+                hdus = fits.open(handle, memmap=memmap)
+                len(hdus)  # reads every header, and with it finds a missing end
+            with hdus:
+                yield hdus
     except DataError:
         raise
     except (*UNREADABLE, AstropyUserWarning) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,8 @@ def _host_columns(
     for i in np.flatnonzero(ok):
         image[i], invvar[i] = cutouts[i].image, cutouts[i].invvar
         mask[i] = cutouts[i].maskbits  # type: ignore[assignment]  # a cutout with status ok has all planes
+        # A unit of full size holds half a GB of stamps; they are not kept twice.
+        cutouts[i] = replace(cutouts[i], image=None, invvar=None, maskbits=None)
     copied = ["host_id", "ra", "dec", "tile", "type", "shape_r_arcsec", "ebv", "reject_reason"]
     data: dict[str, Any] = {name: _plain(hosts[name]) for name in copied}
     data |= {f"is_{selection}": hosts[f"is_{selection}"] for selection in SELECTIONS}

@@ -110,14 +110,16 @@ def _wanted(release: Release) -> list[str]:
 
 
 def _box(bricks: pa.Table) -> tuple[float, float, float, float]:
-    """Return the box of the bricks; around RA 0 it runs from the high side to the low one."""
-    low, high = bricks["ra1"].to_numpy(), bricks["ra2"].to_numpy()
+    """Return the box of the bricks, (ra1, ra2, dec1, dec2); ra1 > ra2 if it holds RA 0."""
     dec1, dec2 = float(np.min(bricks["dec1"].to_numpy())), float(np.max(bricks["dec2"].to_numpy()))
-    ra1, ra2 = float(low.min()), float(high.max())
-    if ra2 - ra1 > 180.0 and abs(dec1) < 80.0 and abs(dec2) < 80.0:
-        # A tile is narrower than 180 deg away from the poles, so this one straddles RA 0.
-        ra1, ra2 = float(low[low > 180.0].min()), float(high[high <= 180.0].max())
-    return ra1, ra2, dec1, dec2
+    reference = float(bricks["ra"].to_numpy()[0])
+    # Offsets from one brick, so that neither RA 0 nor a brick across it needs a case of its own.
+    centre = np.mod(bricks["ra"].to_numpy() - reference + 180.0, 360.0) - 180.0
+    half = np.mod(bricks["ra2"].to_numpy() - bricks["ra1"].to_numpy(), 360.0) / 2.0
+    low, high = float(np.min(centre - half)), float(np.max(centre + half))
+    if high - low >= 360.0:
+        return 0.0, 360.0, dec1, dec2
+    return (reference + low) % 360.0, (reference + high) % 360.0, dec1, dec2
 
 
 def _selected(columns: Columns, release: Release) -> Columns:

@@ -76,7 +76,7 @@ def checked_depth_mag(depth_mag: ArrayLike, *, file: str | Path, field: str) -> 
         If a depth leaves 15 to 30 mag: the column is not a magnitude.
     """
     depth = np.array(depth_mag, dtype=np.float64)
-    depth[depth == 0.0] = np.nan
+    depth[(depth == 0.0) | ~np.isfinite(depth)] = np.nan
     low, high = DEPTH_RANGE_MAG
     wrong = np.flatnonzero((depth < low) | (depth > high))
     if wrong.size:

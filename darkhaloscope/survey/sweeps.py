@@ -29,6 +29,7 @@ IDENTITY = ("RELEASE", "BRICKID", "BRICKNAME", "OBJID", "RA", "DEC", "TYPE")
 
 _WHAT = "Sweep"
 _TEXT = ("BRICKNAME", "TYPE")
+_EDGE_DEG = 0.3  # a sweep holds whole bricks, which reach beyond the box of its name
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,8 @@ def match_sources(
     found = np.zeros(len(ra), dtype=bool)
     result: Columns = {}
     vectors = unit_vectors(ra, dec)
-    margin = radius_arcsec / 3600.0
     for sweep in layout.sweep_files(root, release):
-        near = _in_box(ra, dec, sweep, margin)
+        near = _in_box(ra, dec, sweep)
         if not near.any():
             continue
         for chunk in iter_columns(sweep.path, names, _WHAT, CHUNK_ROWS):
@@ -202,14 +202,12 @@ def sweeps_of_box(
     return overlapping
 
 
-def _in_box(
-    ra: NDArray[np.float64], dec: NDArray[np.float64], sweep: SweepFile, margin_deg: float
-) -> NDArray[np.bool_]:
-    wide = margin_deg / np.maximum(np.cos(np.radians(dec)), 1e-6)
+def _in_box(ra: NDArray[np.float64], dec: NDArray[np.float64], sweep: SweepFile) -> NDArray[np.bool_]:
+    wide = _EDGE_DEG / np.maximum(np.cos(np.radians(dec)), 1e-6)
     # Offset from the box centre, so that a box beside RA 0 needs no special case.
     centre, half = (sweep.ra1 + sweep.ra2) / 2.0, (sweep.ra2 - sweep.ra1) / 2.0
     offset = np.abs(np.mod(ra - centre + 180.0, 360.0) - 180.0)
-    inside = (offset <= half + wide) & (dec >= sweep.dec1 - margin_deg) & (dec <= sweep.dec2 + margin_deg)
+    inside = (offset <= half + wide) & (dec >= sweep.dec1 - _EDGE_DEG) & (dec <= sweep.dec2 + _EDGE_DEG)
     return np.asarray(inside)
 
 
