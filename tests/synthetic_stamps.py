@@ -41,7 +41,7 @@ def stamp_table(n: int, split: str, *, key: str = "", **changes: Any) -> pa.Tabl
     key = key or split
     rng = generator(2, "test_rows", key)
     positive = np.arange(n) % 2 == 0
-    hosts = [f"10000-{split}{key}-{i // 2}" for i in range(n)]
+    hosts = [f"10000-{key}-{i // 2}" for i in range(n)]
     data: dict[str, Any] = {}
     for column in STAMPS:
         if column.type is None:
@@ -57,7 +57,7 @@ def stamp_table(n: int, split: str, *, key: str = "", **changes: Any) -> pa.Tabl
         else:
             data[column.name] = rng.normal(1.3, 0.1, (n + 1) // 2).repeat(2)[:n]
     data |= {
-        "task_id": [f"{split}{key}-{i:05d}" for i in range(n)],
+        "task_id": [f"{key}-{i:05d}" for i in range(n)],
         "pair_id": hosts,
         "host_id": hosts,
         "control_kind": np.where(positive, "positive", "paired").tolist(),

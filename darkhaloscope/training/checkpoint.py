@@ -144,7 +144,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
                 "Checkpoint format",
                 file=path,
                 expected=_FORMAT,
-                got=content.get("format"),
+                got=repr(content.get("format")),
                 hint="train again with this version",
             )
         )

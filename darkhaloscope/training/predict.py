@@ -22,7 +22,7 @@ from darkhaloscope.preprocess import PreprocessSpec
 from darkhaloscope.training.checkpoint import Checkpoint, load_checkpoint
 from darkhaloscope.training.models import LensFinder
 
-BATCH_ROWS = 128
+BATCH_ROWS = 64
 """Rows per forward pass unless the caller says otherwise."""
 
 Conditions: TypeAlias = "pa.Table | NDArray[np.float32] | None"
