@@ -267,12 +267,15 @@ def _band_summary(band: str, pixels: BrickPixels | None, rows: Rows | None) -> d
             **{f"{name}_{band}": np.float32(0.0) for name in names},
         }
     facts = pixels.conditions.bands[band]
-    nexp = facts.nexp_map()
+    histogram = facts.nexp_histogram()
+    median = int(np.searchsorted(np.cumsum(histogram), histogram.sum() / 2))
+    nexphist = np.zeros(11, dtype=np.int32)
+    np.add.at(nexphist, np.minimum(np.arange(len(histogram)), 10), histogram)
     galaxy_ivar = rows[f"GALDEPTH_{band.upper()}"]
     point_ivar = rows[f"PSFDEPTH_{band.upper()}"]
     return {
-        f"nexp_{band}": np.int16(np.median(nexp)),
-        f"nexphist_{band}": np.bincount(np.minimum(nexp.ravel(), 10), minlength=11).astype(np.int32),
+        f"nexp_{band}": np.int16(median),
+        f"nexphist_{band}": nexphist,
         f"psfsize_{band}": np.float32(np.median(rows[f"PSFSIZE_{band.upper()}"])),
         f"psfdepth_{band}": np.float32(depth_mag(np.median(point_ivar))),
         f"galdepth_{band}": np.float32(depth_mag(np.median(galaxy_ivar))),

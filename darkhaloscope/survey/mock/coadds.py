@@ -12,7 +12,6 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from darkhaloscope.artifacts import atomic_path
 from darkhaloscope.schema import BANDS
 from darkhaloscope.survey import layout
 from darkhaloscope.survey.mock.geometry import PIXEL_SCALE_ARCSEC, MockBrick
@@ -92,9 +91,9 @@ def _write_ccds(root: Path, brick: MockBrick, pixels: BrickPixels, bands: tuple[
     rows: list[tuple[Any, ...]] = []
     for band in bands:
         facts = pixels.conditions.bands[band]
-        count = int(facts.nexp_map().max())
+        count = len(facts.nexp_histogram()) - 1
         level = facts.sky_nmgy / PIXEL_SCALE_ARCSEC**2 * (1.0 + 0.05 * np.linspace(-1.0, 1.0, count))
-        fwhm_px = float(np.median(facts.seeing_map())) / PIXEL_SCALE_ARCSEC
+        fwhm_px = float(np.median(facts.seeing_x) + np.median(facts.seeing_y)) / PIXEL_SCALE_ARCSEC
         sig1 = facts.invvar_per_exposure**-0.5
         rows += [
             (
@@ -111,8 +110,7 @@ def _write_ccds(root: Path, brick: MockBrick, pixels: BrickPixels, bands: tuple[
         ]
     table = np.array(rows, dtype=CCD_DTYPE)
     path = layout.ccd_table(root, brick.name)
-    with atomic_path(path) as temporary:
-        fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(table)]).writeto(temporary)
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(table)]).writeto(path)
     return path
 
 
@@ -130,8 +128,8 @@ def _write(
                 **COMPRESSION[product],
             )
         )
-    with atomic_path(path) as temporary:
-        fits.HDUList(hdus).writeto(temporary)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fits.HDUList(hdus).writeto(path)
 
 
 def _tile_side(size: int) -> int:

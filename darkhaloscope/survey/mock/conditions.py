@@ -105,6 +105,17 @@ class BandConditions:
         """Return the exposure map, shape (size, size)."""
         return (self.nexp_y[:, None] + self.nexp_x[None, :]).astype(np.int16)
 
+    def nexp_histogram(self) -> NDArray[np.int64]:
+        """Return how many pixels have 0, 1, 2 ... exposures."""
+        return np.convolve(
+            np.bincount(self.nexp_x - self._nexp_low), np.bincount(self.nexp_y + self._nexp_low)
+        )
+
+    @property
+    def _nexp_low(self) -> int:
+        """Amount that makes ``nexp_y`` non-negative when added; it is taken off ``nexp_x``."""
+        return max(0, -int(self.nexp_y.min()))
+
     def _pixel(self, x_px: FloatArray, y_px: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         last = len(self.seeing_x) - 1
         ix = np.clip(np.rint(x_px), 0, last).astype(np.int64)

@@ -175,17 +175,22 @@ def drawn_light(config: MockSkyConfig, known: KnownObject, source: Sources) -> D
 def _lens_light(
     config: MockSkyConfig, known: KnownObject, source: Sources, rng: np.random.Generator
 ) -> Drawn:
+    r_mag = float(22.5 - 2.5 * np.log10(source["flux"][0, 1]))
     model: LensModel = draw_lens(
         config.seed,
         known.identity,
         spectroscopic=known.discovery == SPECTROSCOPIC,
         light_q=float(source["q"][0]),
         light_angle_rad=float(source["angle"][0]),
+        light_r_mag=r_mag,
     )
     cells, magnification = lensed_components(model, rng)
     colours = (rng.normal(0.3, 0.2), rng.normal(0.3, 0.18))
     weights = _component_weights(rng, colours, shares=(0.12, 0.6, 0.28))
     low, high = ARC_SNR_R[known.discovery]
+    if known.discovery == IMAGING:
+        # An image shows an arc only where it stands out of its galaxy's own light.
+        low *= 10.0 ** (0.25 * max(0.0, 19.5 - r_mag))
     snr = float(low * (high / low) ** rng.uniform())
     return Drawn(
         np.einsum("cb,cyx->byx", weights, cells),

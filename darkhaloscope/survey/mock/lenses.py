@@ -60,7 +60,13 @@ class LensModel:
 
 
 def draw_lens(
-    seed: int, identity: str, *, spectroscopic: bool, light_q: float, light_angle_rad: float
+    seed: int,
+    identity: str,
+    *,
+    spectroscopic: bool,
+    light_q: float,
+    light_angle_rad: float,
+    light_r_mag: float,
 ) -> LensModel:
     """Draw a lens whose mass follows its light with scatter.
 
@@ -73,9 +79,12 @@ def draw_lens(
         Small separations, as found in fibre spectra, instead of wide arcs.
     light_q, light_angle_rad : float
         Shape of the deflector's light.
+    light_r_mag : float
+        Its brightness: brighter galaxies have wider arcs (theta_E goes as L^0.15 with scatter).
     """
     rng = streams.generator(seed, "mock/lens", identity)
-    wide = float(np.clip(1.6 * np.exp(rng.normal(0.0, 0.25)), 1.0, 2.6))
+    typical = 1.6 * 10.0 ** (-0.4 * 0.15 * (light_r_mag - 19.6))
+    wide = float(np.clip(typical * np.exp(rng.normal(0.0, 0.25)), 1.0, 2.6))
     small = float(rng.uniform(0.7, 1.3))
     theta_e = small if spectroscopic else wide
     # Well inside theta_E a source has counter-images: an arc or a ring, not a stretched disc.

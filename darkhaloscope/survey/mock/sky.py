@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -21,6 +22,7 @@ from darkhaloscope.artifacts import write_json
 from darkhaloscope.errors import ConfigError, DataError, describe
 from darkhaloscope.hashing import code_version, hash_json, sha256_file
 from darkhaloscope.schema import BANDS
+from darkhaloscope.survey import layout
 from darkhaloscope.survey.mock import catalogs
 from darkhaloscope.survey.mock.coadds import write_coadds
 from darkhaloscope.survey.mock.config import MockSkyConfig
@@ -34,6 +36,7 @@ RECORD = "mock-sky.json"
 TRUTH = "catalogs/mock-truth.csv"
 RELEASE_NAME = "dr10-south"
 
+_TREES = ("south", "catalogs")
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -73,6 +76,8 @@ def write_mock_sky(root: str | Path, config: MockSkyConfig, workers: int = 2) ->
     bricks = plan_bricks(config)
     objects = plan_objects(config, bricks)
     _check_room(config, bricks, objects)
+    # The mark of an unfinished sky: whoever finds it may write the tree again.
+    write_json(root / RECORD, {"request": "", "summary": {}, "sha256": {}})
     observed = [brick for brick in bricks if brick.kind != "zero_coverage"]
     damaged = next(brick for brick in observed if brick.kind == "ok")
     tasks = [
@@ -203,15 +208,16 @@ def _previous(root: Path) -> dict[str, Any] | None:
 
 
 def _intact(root: Path, record: dict[str, Any]) -> bool:
-    return all((root / name).is_file() for name in record["sha256"])
+    return bool(record["sha256"]) and all((root / name).is_file() for name in record["sha256"])
 
 
 def _clear(root: Path, previous: dict[str, Any] | None) -> None:
-    """Remove the files of an earlier mock sky; refuse a root with anything else in it."""
+    """Remove an earlier mock sky, whole or unfinished; refuse a root that holds anything else."""
     if previous is not None:
+        for name in _TREES:
+            shutil.rmtree(root / name, ignore_errors=True)
+        layout.all_bricks(root).unlink(missing_ok=True)
         (root / RECORD).unlink()
-        for name in previous["sha256"]:
-            (root / name).unlink(missing_ok=True)
     left = (
         sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
         if root.is_dir()
