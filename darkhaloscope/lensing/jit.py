@@ -68,7 +68,7 @@ def _build_key(source_file: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def compiled(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function for one signature, or load its machine code.
 
     ``error_model="numpy"`` because the test for division by zero that numba
@@ -78,8 +78,8 @@ def compiled(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 
     Parameters
     ----------
-    signature : str
-        numba signature, for example ``"void(float32[::1], int64)"``.
+    signature : str or numba signature
+        For example ``"void(float32[::1], int64)"``.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -54,6 +54,39 @@ def arctanh_series(z: np.float32) -> np.float32:
     return _Q0 + z * (_Q1 + z * (_Q2 + z * (_Q3 + z * (_Q4 + z * (_Q5 + z * high)))))
 
 
+_READ_ONLY_STACK = numba.types.Array(numba.float32, 3, "C", readonly=True)
+
+
+@compiled(numba.void(_READ_ONLY_STACK, numba.float64[::1]))
+def measure_extents(templates, extents):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Find how far from its centre each template reaches.
+
+    Parameters
+    ----------
+    templates : float32, shape (n, t, t)
+        Templates, zero outside the galaxy.
+    extents : float64, shape (n,)
+        Output, in template pixels: distance of the farthest pixel that is not
+        zero, and of the pixels from which interpolation still sees it.
+    """
+    side = templates.shape[1]
+    centre = 0.5 * (side - 1)
+    for i in range(templates.shape[0]):
+        farthest = 0.0
+        for row in range(side):
+            first = 0
+            while first < side and templates[i, row, first] == _ZERO:
+                first += 1
+            if first == side:
+                continue
+            last = side - 1
+            while templates[i, row, last] == _ZERO:
+                last -= 1
+            widest = max(centre - first, last - centre)
+            farthest = max(farthest, (row - centre) ** 2 + widest**2)
+        extents[i] = math.sqrt(farthest) + math.sqrt(2.0)
+
+
 @compiled("void(float32[:, :, ::1], float32[:, ::1], float64, int64, float32[:, :, ::1])")
 def shoot_rays(templates, scenes, ray_step_arcsec, rays_per_cell, cells):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Add up the template values that the rays of every cell meet.
@@ -78,13 +111,16 @@ def shoot_rays(templates, scenes, ray_step_arcsec, rays_per_cell, cells):  # typ
     """
     n_cells = cells.shape[1]
     side = templates.shape[1]
-    stride = np.uint64(side)
+    stride = np.int32(side)
+    next_row = np.uint64(side)
+    one = np.uint64(1)
     last = np.float32(side - 1.001)
     half_arcsec = 0.5 * n_cells * rays_per_cell * ray_step_arcsec
     cell_arcsec = ray_step_arcsec * rays_per_cell
     step = np.float32(ray_step_arcsec)
-    columns = np.empty(n_cells * rays_per_cell + 64, np.float32)
-    rows = np.empty(n_cells * rays_per_cell + 64, np.float32)
+    corners = np.empty(n_cells * rays_per_cell, np.int32)
+    right = np.empty(n_cells * rays_per_cell, np.float32)
+    up = np.empty(n_cells * rays_per_cell, np.float32)
     for scene in range(cells.shape[0]):
         template = templates[scene].reshape(side * side)
         image = cells[scene]
@@ -119,25 +155,24 @@ def shoot_rays(templates, scenes, ray_step_arcsec, rays_per_cell, cells):  # typ
                 alpha_y = v * arctanh_series(f2 * v * v)
                 column = u0 + m00 * x_lens + m01 * y_lens - n00 * alpha_x - n01 * alpha_y
                 row = v0 + m10 * x_lens + m11 * y_lens - n10 * alpha_x - n11 * alpha_y
-                columns[i] = min(max(column, _ZERO), last)
-                rows[i] = min(max(row, _ZERO), last)
+                column = min(max(column, _ZERO), last)
+                row = min(max(row, _ZERO), last)
+                whole_column = np.int32(column)
+                whole_row = np.int32(row)
+                corners[i] = whole_row * stride + whole_column
+                right[i] = column - np.float32(whole_column)
+                up[i] = row - np.float32(whole_row)
             out = image[ray_row // rays_per_cell]
             i = 0
             for cell in range(first, stop):
                 total = _ZERO
                 for _ in range(rays_per_cell):
-                    column = columns[i]
-                    row = rows[i]
+                    at = np.uint64(corners[i])
+                    over = at + next_row
+                    below = template[at] + right[i] * (template[at + one] - template[at])
+                    above = template[over] + right[i] * (template[over + one] - template[over])
+                    total += below + up[i] * (above - below)
                     i += 1
-                    left = np.uint64(column)
-                    low = np.uint64(row)
-                    fx = column - np.float32(left)
-                    fy = row - np.float32(low)
-                    at = low * stride + left
-                    below = template[at] + fx * (template[at + np.uint64(1)] - template[at])
-                    up = at + stride
-                    above = template[up] + fx * (template[up + np.uint64(1)] - template[up])
-                    total += below + fy * (above - below)
                 out[cell] += total
 
 

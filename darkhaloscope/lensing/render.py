@@ -241,7 +241,12 @@ def _render(
     from darkhaloscope.lensing import kernels
 
     n, bands = scenes.flux_nmgy.shape
-    constants = scene_constants(scenes, template_scale_arcsec, templates.shape[1], kernels.TEMPLATE_RING_PX)
+    templates = np.ascontiguousarray(templates, dtype=np.float32)
+    extents = np.empty(n)
+    kernels.measure_extents(templates, extents)
+    ring = kernels.TEMPLATE_RING_PX
+    padded_px = templates.shape[1] + 2 * ring
+    constants = scene_constants(scenes, template_scale_arcsec, padded_px, extents)
     image = np.empty((n, bands, size_px, size_px), np.float32)
     magnification = np.empty(n)
     moffat_a = moffat_scale_arcsec(scenes.psf_fwhm_arcsec)
@@ -250,9 +255,8 @@ def _render(
     with _ONE_RENDER, _blas().limit(limits=1, user_api="blas"):
         for spec, rows in _chunks(scenes, constants, size_px, pixel_scale_arcsec, sampling):
             matrices = basis(spec)
-            buffers = _buffers(spec, bands, templates.shape[1] + 2 * kernels.TEMPLATE_RING_PX)
+            buffers = _buffers(spec, bands, padded_px)
             count = rows.size
-            ring = kernels.TEMPLATE_RING_PX
             buffers.templates[:count, ring:-ring, ring:-ring] = templates[rows]
             kernels.shoot_rays(
                 buffers.templates[:count],

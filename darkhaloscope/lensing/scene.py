@@ -116,20 +116,20 @@ class Scenes:
         require_rows((fwhm >= low) & (fwhm <= high), self, "psf_fwhm_arcsec", f"in [{low}, {high}] arcsec")
         require_rows(self.flux_nmgy >= 0.0, self, "flux_nmgy", "at least 0")
 
-    def reach_arcsec(self, half_template_arcsec: float) -> FloatArray:
+    def reach_arcsec(self, source_extent_arcsec: Any) -> FloatArray:
         """Return a radius about each deflector beyond which no ray meets the template.
 
         With position theta relative to the deflector, a ray that meets the
-        template satisfies |theta - alpha - shear| <= |source| + h sqrt(2), so
-        |theta| (1 - |gamma|) <= |source| + h sqrt(2) + max |alpha|.
+        template satisfies |theta - alpha - shear| <= |source| + extent, so
+        |theta| (1 - |gamma|) <= |source| + extent + max |alpha|.
 
         Parameters
         ----------
-        half_template_arcsec : float
-            Half the side of the template, with the interpolation border.
+        source_extent_arcsec : array_like
+            Radius about the centre of the template beyond which it is zero.
         """
         deflection = sie.maximum_deflection(theta_e_arcsec=self.theta_e_arcsec, q=self.lens_q)
-        source = np.hypot(self.src_x_arcsec, self.src_y_arcsec) + half_template_arcsec * np.sqrt(2.0)
+        source = np.hypot(self.src_x_arcsec, self.src_y_arcsec) + source_extent_arcsec
         return np.asarray((source + deflection) / (1.0 - shear.modulus(self.gamma1, self.gamma2)))
 
 
@@ -179,7 +179,7 @@ def check_templates(templates: NDArray[Any]) -> None:
 
 
 def scene_constants(
-    scenes: Scenes, template_scale_arcsec: float, template_px: int, ring_px: int
+    scenes: Scenes, template_scale_arcsec: float, padded_px: int, extent_px: Any
 ) -> FloatArray:
     """Reduce each scene to the constants of the ray loop.
 
@@ -194,8 +194,10 @@ def scene_constants(
         n scenes.
     template_scale_arcsec : float
         Side of a template pixel.
-    template_px, ring_px : int
-        Side of the template and width of the zero ring around it.
+    padded_px : int
+        Side of the templates with the ring of zeros around them.
+    extent_px : array_like
+        Radius beyond which a template is zero, in template pixels.
 
     Returns
     -------
@@ -216,8 +218,7 @@ def scene_constants(
     to_template = to_template / template_scale_arcsec
     two_b = 2.0 * scenes.theta_e_arcsec * np.sqrt(scenes.lens_q)
     source = np.stack([scenes.src_x_arcsec, scenes.src_y_arcsec], axis=1)
-    centre = (template_px + 2 * ring_px - 1) / 2.0 - np.einsum("nij,nj->ni", to_template, source)
-    half_template = 0.5 * (template_px + 1) * template_scale_arcsec
+    centre = (padded_px - 1) / 2.0 - np.einsum("nij,nj->ni", to_template, source)
     return np.concatenate(
         [
             np.stack(
@@ -234,7 +235,7 @@ def scene_constants(
             (to_template @ mapping @ from_lens).reshape(n, 4),
             (two_b[:, None, None] * (to_template @ from_lens)).reshape(n, 4),
             centre,
-            scenes.reach_arcsec(half_template)[:, None],
+            scenes.reach_arcsec(np.asarray(extent_px) * template_scale_arcsec)[:, None],
         ],
         axis=1,
     )

@@ -45,7 +45,9 @@ def rays_of(scenes_dict, step_arcsec, n_rays):
     scenes = Scenes.of(n, **drawn)
     ring = kernels.TEMPLATE_RING_PX
     padded = np.ascontiguousarray(np.pad(templates, ((0, 0), (ring, ring), (ring, ring))))
-    constants = scene_constants(scenes, scale, t, ring).astype(np.float32)
+    extents = np.empty(n)
+    kernels.measure_extents(templates, extents)
+    constants = scene_constants(scenes, scale, t + 2 * ring, extents).astype(np.float32)
     cells = np.empty((n, n_rays, n_rays), np.float32)
     kernels.shoot_rays(padded, constants, step_arcsec, 1, cells)
     expected = [
@@ -64,6 +66,17 @@ def test_every_ray_is_lenstronomys():
     # Rounding of a ray's position moves it along the steepest gradients by 1e-5 of a pixel at most.
     rms = np.sqrt(((cells - expected) ** 2).mean(axis=(1, 2))) / peak
     assert rms.max() < 1e-6
+
+
+def test_extent_is_the_farthest_light_and_one_pixel_of_interpolation():
+    templates = np.zeros((4, 9, 9), np.float32)
+    templates[0, 4, 4] = 1.0
+    templates[1, 0, 8] = 1.0
+    templates[2, 3, 1] = templates[2, 4, 6] = 0.5
+    templates.flags.writeable = False
+    extents = np.empty(4)
+    kernels.measure_extents(templates, extents)
+    np.testing.assert_allclose(extents - np.sqrt(2), [0.0, np.sqrt(32), np.sqrt(10), 0.0])
 
 
 def test_ray_loop_uses_vector_instructions():
