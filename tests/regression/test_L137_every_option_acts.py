@@ -1,0 +1,96 @@
+"""Every option of preprocessing, model and training changes what is trained; batch sizes bound memory."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic_stamps as synthetic
+
+from darkhaloscope import config
+from darkhaloscope.tabular import pixels, read_table
+from darkhaloscope.training.loop import train
+from darkhaloscope.training.models import LensFinder
+from darkhaloscope.training.predict import load_model
+
+OTHER_VALUES = {
+    "preprocess": {
+        "normalisation": "raw_mad",
+        "clip": 3.0,
+        "centre": "mask",
+        "centre_radius_px": 5.0,
+        "metadata": ["ebv"],
+    },
+    "model": {"encoder": "test_vit2", "metadata_width": 7, "dropout": 0.5},
+    "training": {
+        "learning_rate": 5e-3,
+        "weight_decay": 0.5,
+        "warmup_fraction": 0.0,
+        "loss": "focal",
+        "best_by": "loss",
+        "precision": "bf16",
+    },
+}
+NEEDS = {"centre_radius_px": {"centre": "blur"}}
+ACTS_ON_THE_CHOICE_OF_EPOCH = {"best_by"}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> list[Path]:
+    return synthetic.write_shards(tmp_path_factory.mktemp("shards"), train=24, val=8)
+
+
+def trained_hash(shards, output, section: str, values: dict, **sizes) -> str:
+    sections = {"training": {"precision": "fp32"}, "model": {"encoder": "test_resnet"}}
+    sections[section] = sections.get(section, {}) | values
+    return train(synthetic.request(shards, output, sizes=sizes, **sections))["checkpoint_sha256"]
+
+
+def test_the_list_is_complete():
+    experiment = config.Experiment.model_fields
+    for section, values in OTHER_VALUES.items():
+        assert set(values) == set(experiment[section].annotation.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("section", "option"),
+    [
+        (section, option)
+        for section, values in OTHER_VALUES.items()
+        for option in values
+        if option not in ACTS_ON_THE_CHOICE_OF_EPOCH
+    ],
+)
+def test_an_option_changes_the_weights(shards, tmp_path, section, option):
+    base = NEEDS.get(option, {})
+    changed = base | {option: OTHER_VALUES[section][option]}
+    before = trained_hash(shards, tmp_path / "before", section, base)
+    assert trained_hash(shards, tmp_path / "after", section, changed) != before
+
+
+@pytest.fixture
+def batch_sizes(monkeypatch) -> dict[bool, list[int]]:
+    """Rows per forward pass, by whether the network was training."""
+    seen: dict[bool, list[int]] = {True: [], False: []}
+    forward = LensFinder.forward
+
+    def watched(self, images, metadata):
+        seen[self.training].append(len(images))
+        return forward(self, images, metadata)
+
+    monkeypatch.setattr(LensFinder, "forward", watched)
+    return seen
+
+
+def test_the_batch_size_bounds_a_step(shards, tmp_path, batch_sizes):
+    train(synthetic.request(shards, tmp_path, epochs=1, sizes={"batch_size": 6}))
+    assert batch_sizes[True] == [6, 6, 6, 6]
+
+
+def test_batch_rows_bound_a_scoring_pass(shards, tmp_path, batch_sizes):
+    train(synthetic.request(shards, tmp_path, epochs=1))
+    batch_sizes[False].clear()
+    model = load_model(tmp_path / "checkpoint.pt")
+    table = read_table(shards[-1])
+    scores = model.score(pixels(table, "image"), table, batch_rows=3)
+    assert batch_sizes[False] == [3, 3, 3]
+    np.testing.assert_allclose(scores, model.score(pixels(table, "image"), table), atol=1e-5)
