@@ -182,6 +182,8 @@ def _local_answers(requests: list[str], workers: int) -> Generator[tuple[int, st
             thread.join()
             process.wait()
             process.stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
 
 
 def _feed(
