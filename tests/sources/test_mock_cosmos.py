@@ -34,6 +34,15 @@ def test_a_galaxy_does_not_depend_on_how_many_there_are(mock, tmp_path):
             assert few.mag_f814w[row] == many.mag_f814w[row]
 
 
+def test_galaxies_differ_in_more_than_brightness_and_size(mock):
+    with RealGalaxyCatalog.open(mock[0]) as catalog:
+        large = np.flatnonzero(catalog.flux_radius_px > 12.0)[:12]
+        ratio = [min(catalog.stamp(row).shape) / catalog.flux_radius_px[row] for row in large]
+        corners = [catalog.stamp(row)[:4, :4].ravel() for row in large]
+    assert np.std(ratio) > 0.3
+    assert np.abs(np.corrcoef(corners)[np.triu_indices(len(large), 1)]).max() < 0.95
+
+
 def test_several_files_and_the_real_layout(mock):
     folder, summary = mock
     assert summary["n_galaxies"] == 120

@@ -41,6 +41,12 @@ def test_flux_and_position_are_kept_even_for_an_off_centre_psf_stamp(shape):
     assert moments(matched)[:2] == pytest.approx(moments(image)[:2], abs=0.05)
 
 
+def test_noise_is_bounded_where_the_telescope_passes_nothing():
+    psf = gaussian(61, 4.0)
+    sky = np.random.Generator(np.random.Philox(key=6)).standard_normal((120, 120))
+    assert match_psf(sky, psf).std() < 10.0
+
+
 def test_noise_is_not_amplified():
     psf = gaussian(41, 1.55)
     sky = np.random.Generator(np.random.Philox(key=5)).standard_normal((120, 120))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from cosmos_catalog import disc
 
+from darkhaloscope.sources import template
 from darkhaloscope.sources.template import (
     centroid_px,
     cut_template,
@@ -41,6 +42,17 @@ def test_segment_holds_the_light_and_leaves_the_neighbour_out():
     assert own > 0.95 * 30.0
     assert not mask[70, 110]
     assert not mask[:10].any()
+
+
+def test_growth_follows_faint_light_around_a_neighbour_and_stops_in_the_dark():
+    y, x = np.indices((101, 101)) - 50
+    radius = np.hypot(x, y)
+    neighbour = (x > 22) & (x < 29) & (np.abs(y) < 4)
+    light = np.where(radius < 30, 0.3 * SIGMA, 0.0) + np.where(neighbour, 20.0 * SIGMA, 0.0)
+    grown = template._grow(light, radius < 20, neighbour, SIGMA)
+    assert not (grown & neighbour).any()
+    assert grown[(radius < 28) & ~neighbour].all()
+    assert not grown[radius > 32].any()
 
 
 def test_segment_of_pure_noise_is_empty_or_tiny():
