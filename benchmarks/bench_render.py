@@ -154,7 +154,8 @@ def main() -> None:
     result = measure(arguments.stamps, arguments.repeats)
     print("one lensed source, 3 bands, 64 x 64 px, one core")
     print(
-        f"{'':22}{'us/stamp':>10}{'ratio':>8}{'promise':>9}{'median err':>12}{'worst err':>11}{'flux err':>10}"
+        f"{'':22}{'us/stamp':>10}{'ratio':>8}{'promise':>9}"
+        f"{'median err':>12}{'worst err':>11}{'flux err':>10}"
     )
     for name, row in result["implementations"].items():
         label = name if name == "darkhaloscope" else f"lenstronomy {name}"
