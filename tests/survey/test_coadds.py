@@ -103,6 +103,15 @@ def test_stamp_over_the_edge_has_no_pixels(pristine_tree, brick, x, y):
     assert stamp.image is None
 
 
+def test_a_stamp_may_touch_the_edge_but_not_cross_it(pristine_tree, brick):
+    first, last = (SIZE - 1) // 2, brick.size_px - 1 - (SIZE - 1) // 2
+    for inside, outside in ((first, first - 1), (last, last + 1)):
+        for x, y in ((inside, 200), (200, inside)):
+            assert cut(pristine_tree, brick, float(x), float(y)).status == "ok"
+        for x, y in ((outside, 200), (200, outside)):
+            assert cut(pristine_tree, brick, float(x), float(y)).status == "off_edge"
+
+
 def test_neighbour_gives_the_stamp_its_own_brick_cannot_hold(pristine_tree, bricks):
     east, west = sky_tree.pair()
     # 24 px inside the western edge of the eastern brick's image, well inside the western brick's.

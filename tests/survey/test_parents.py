@@ -5,7 +5,7 @@ import sky_tree
 from darkhaloscope.errors import DataError
 from darkhaloscope.schema import PARENTS
 from darkhaloscope.survey.bricks import read_footprint
-from darkhaloscope.survey.parents import SELECTIONS, select_parents
+from darkhaloscope.survey.parents import SELECTIONS, _box, select_parents
 from darkhaloscope.survey.release import DR10_SOUTH, MASK_BITS
 
 
@@ -77,6 +77,8 @@ def test_a_tile_with_no_selected_source_is_an_empty_table(tree):
 def test_bricks_on_both_sides_of_ra_zero_are_one_tile(tmp_path):
     bricks = sky_tree.pair(ra=0.005)
     sky_tree.write_tree(tmp_path, bricks)
+    # The box runs through 0, so only the sweeps on both sides of it are read.
+    assert _box(read_footprint(tmp_path, DR10_SOUTH))[:2] == pytest.approx((359.9658, 0.0181), abs=1e-3)
     parents = select(tmp_path)
     assert set(parents["brickid"].to_pylist()) == {1001, 1002}
     assert min(parents["ra"].to_pylist()) < 0.02 < 359.0 < max(parents["ra"].to_pylist())

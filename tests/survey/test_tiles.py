@@ -107,6 +107,7 @@ def test_guard_is_never_nearer_than_stated_and_hardly_wider():
     fine_size = np.degrees(hp.max_pixrad(2048))
     used = np.isin(given, ("train", "val"))
     assert (separation[used] > radius - 1e-9).all()
+    assert (given[np.isin(cell_ids(ra, dec, 32), test_cells)] == "test").all()
     guarded = (given == "guard") & np.isin(cell_ids(ra, dec, 32), sorted(splits.cells))
     assert guarded.sum() > 100
     assert (separation[guarded] < radius + 0.011 + fine_size).all()
