@@ -32,7 +32,7 @@ def test_renderer_is_far_faster_than_the_oracle():
     bench.peer(two, accurate=False)
     turns = [
         (seconds(lambda: bench.peer(two, accurate=False)) / 2, seconds(lambda: render_lensed(**many)) / 64)
-        for _ in range(5)
+        for _ in range(3)
     ]
     # The best turn of each: other programs on the machine only ever slow one down.
     assert min(t[0] for t in turns) / min(t[1] for t in turns) > 80
