@@ -39,6 +39,7 @@ CORE_STATISTICS = ("mean", "sd", "median", "max", "min", "q25", "q75")
 
 _TABLE_COLUMNS = [column.name for column in STAMPS if column.role is not Role.PIXELS]
 _SQUARE_PX = 1.0
+_NO_CLIP = 1e9
 
 
 class SampleReader(Protocol):
@@ -191,15 +192,22 @@ class _Part:
     probe_rows: NDArray[np.int64]
 
 
-def view_features(images: NDArray[Any]) -> Features:
-    """Take apertures, core statistics and brightness from images (n, 3, size, size)."""
-    n, _, size, _ = images.shape
-    flat = images.reshape(n, len(BANDS), size * size)
-    small, core, bright = (_disc(size, r) for r in (SMALL_APERTURE_PX, CORE_PX, BRIGHTNESS_PX))
-    inner = flat[:, :, core]
-    apertures = np.stack(
-        [flat[:, :, small].sum(axis=2, dtype=np.float64), inner.sum(axis=2, dtype=np.float64)], 1
-    )
+def view_features(linear: NDArray[Any], seen: NDArray[Any]) -> Features:
+    """Take apertures, core statistics and brightness from images of one view.
+
+    Parameters
+    ----------
+    linear : ndarray, shape (n, 3, size, size)
+        The view before clipping: apertures and brightness ask how much light
+        there is, and a clip would let them feel how concentrated it is.
+    seen : ndarray, shape (n, 3, size, size)
+        The view as it is: core statistics may ask anything.
+    """
+    n, _, size, _ = linear.shape
+    flat = linear.reshape(n, len(BANDS), size * size)
+    small, core = _disc(size, SMALL_APERTURE_PX), _disc(size, CORE_PX)
+    apertures = np.stack([flat[:, :, disc].sum(axis=2, dtype=np.float64) for disc in (small, core)], axis=1)
+    inner = seen.reshape(n, len(BANDS), size * size)[:, :, core]
     quartiles = np.percentile(inner, [50.0, 25.0, 75.0], axis=2)
     statistics = np.stack(
         [
@@ -213,8 +221,14 @@ def view_features(images: NDArray[Any]) -> Features:
         ],
         axis=2,
     )
-    brightness = flat[:, BANDS.index("r")][:, bright].mean(axis=1, dtype=np.float64)
-    return Features(apertures, np.asarray(statistics.reshape(n, -1), dtype=np.float64), brightness)
+    return Features(apertures, np.asarray(statistics.reshape(n, -1), dtype=np.float64), brightness_of(linear))
+
+
+def brightness_of(images: NDArray[Any]) -> FloatArray:
+    """Return the mean r band within 8 px of each image, shape (n,)."""
+    n, _, size, _ = images.shape
+    plane = images[:, BANDS.index("r")].reshape(n, size * size)
+    return np.asarray(plane[:, _disc(size, BRIGHTNESS_PX)].mean(axis=1, dtype=np.float64))
 
 
 def aperture_table(features: Features) -> FloatArray:
@@ -237,7 +251,9 @@ def aperture_table(features: Features) -> FloatArray:
 def _features(
     image: Float32Array, invvar: Float32Array, spec: PreprocessSpec, keep: NDArray[np.int64]
 ) -> _Part:
-    model = spec.images(image)
+    # the clip is the spec's last step; without it apertures stay linear in flux
+    linear = replace(spec, clip=_NO_CLIP).images(image)
+    model = np.clip(linear, -spec.clip, spec.clip)
     outer = replace(spec, normalisation="outer_mad", metadata_columns=(), metadata_mean=(), metadata_scale=())
     median, sigma = outer.statistics(image)
     size = model.shape[-1]
@@ -256,8 +272,8 @@ def _features(
     if spec.centre != "none" and keep.size:
         untreated = replace(spec, centre="none").images(image[keep])
     return _Part(
-        raw=view_features(image),
-        model=view_features(model),
+        raw=view_features(image, image),
+        model=view_features(linear, model),
         normalisation=normalisation,
         total_nmgy=image.sum(axis=(2, 3), dtype=np.float64),
         invvar_median=medians,

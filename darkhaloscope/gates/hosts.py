@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkhaloscope.config import Experiment
-from darkhaloscope.gates.features import view_features
+from darkhaloscope.gates.features import brightness_of
 from darkhaloscope.schema import BANDS
 from darkhaloscope.stamps.hostpixels import HostStamps, locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
@@ -82,7 +82,7 @@ def measure_hosts(
                 ok = [row for row, status in enumerate(stamps.status) if status == "ok"]
                 row_of.update({names[row]: len(row_of) + i for i, row in enumerate(ok)})
                 totals.append(stamps.image[ok].sum(axis=(2, 3), dtype=np.float64))
-                brightness.append(view_features(stamps.image[ok]).brightness_r)
+                brightness.append(brightness_of(stamps.image[ok]))
                 offsets.append(stamps.offset_px[ok])
                 gains.append(_gain(stamps, ok))
     if not totals:

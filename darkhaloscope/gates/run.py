@@ -282,7 +282,7 @@ class _DataGates:
 
     def normalisation(self) -> list[Verdict]:
         measured = shortcut.measure_normalisation(self.sample)
-        limit = self.limits.value("S1", "max_abs_d")
+        limit = self.limits.value("S1", "max_abs_d_matched_light")
         name = figures.draw_effects(self.folder / "S1.png", measured["effects"], limit, "normalisation")
         return [replace(shortcut.judge_normalisation(measured, self.limits), view="model", figure=name)]
 

@@ -32,7 +32,6 @@ from darkhaloscope.statistics import (
 FloatArray = NDArray[np.float64]
 
 MATCHED = "matched_light"
-NOTHING_ADDED = ("paired", "unpaired")
 
 
 def measure_normalisation(sample: Sample) -> Measured:
@@ -68,21 +67,21 @@ def judge_normalisation(measured: Measured, limits: Thresholds) -> Verdict:
     starved = _starved(measured, limits)
     if starved is not None:
         return starved
-    limit = limits.get("S1", "max_abs_d")
+    limit = limits.get("S1", "max_abs_d_matched_light")
     fixed = [name for name in measured["constant"] if not name.startswith("clip_")]
     if fixed or not measured["effects"]:
         return failed(
             limit, f"{', '.join(fixed) or 'every statistic'} constant: nothing was tested", measured
         )
-    effects = [
-        (Interval(**d).magnitude(), f"{name} of positives and {kind}")
-        for kind, by_name in measured["effects"].items()
-        for name, d in by_name.items()
-    ]
-    worst, where = max(effects, key=lambda e: (e[0].lower, e[0].value))
-    reason = f"{where}: |d| = {worst}"
-    verdict = failed if worst.above(limit.value) else passed
-    return verdict(limit, reason, measured).measured(worst)
+    effects = []
+    for kind, by_name in measured["effects"].items():
+        limit = limits.get("S1", f"max_abs_d_{'matched_light' if kind == MATCHED else 'nothing_added'}")
+        for name, raw in by_name.items():
+            d = Interval(**raw).magnitude()
+            effects.append((d.lower - limit.value, d.value, limit, d, f"{name} of positives and {kind}"))
+    excess, _, limit, worst, where = max(effects, key=lambda e: (e[0], e[1]))
+    verdict = failed if excess > 0.0 else passed
+    return verdict(limit, f"{where}: |d| = {worst}", measured).measured(worst)
 
 
 def measure_aperture_light(sample: Sample, view: Features, *, seed: int, n_boot: int) -> Measured:
