@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -77,8 +76,11 @@ def test_processes_that_fill_an_empty_cache_together_agree(tmp_path):
     outputs = {child.communicate(timeout=120)[0] for child in children}
     assert [child.returncode for child in children] == [0, 0]
     assert len(outputs) == 1
-    written = sorted(p.suffix for p in Path(tmp_path).rglob("kernels.*"))
-    assert written == [".nbc", ".nbc", ".nbi", ".nbi"]
+    # One index and one file of machine code per function: nobody wrote a second version.
+    functions = {p.name.split("-")[0] for p in tmp_path.rglob("kernels.*")}
+    assert {"kernels.shoot_rays", "kernels.apply_transfer"} <= functions
+    for suffix in ("nbi", "nbc"):
+        assert len(list(tmp_path.rglob(f"kernels.*.{suffix}"))) == len(functions)
 
 
 def test_package_import_loads_neither_compiler_nor_oracle():
