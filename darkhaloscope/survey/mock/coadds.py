@@ -5,6 +5,7 @@ Kinds of compression follow legacypipe's ``get_compression_kwargs``.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ RELEASE_NUMBER = 10000
 _CHECKSUM_SEED = -1
 _DITHER_2, _NO_DITHER = 2, -1
 _TILE_PX = 100
+_TILE_COLUMNS = {"COMPRESSED_DATA", "GZIP_COMPRESSED_DATA"}
+_GZIP_MAGIC = b"\x1f\x8b"
 
 COMPRESSION: dict[str, dict[str, Any]] = {
     "image": {
@@ -129,7 +132,29 @@ def _write(
             )
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    fits.HDUList(hdus).writeto(path)
+    buffer = io.BytesIO()
+    fits.HDUList(hdus).writeto(buffer)
+    packed = bytearray(buffer.getvalue())
+    _clear_gzip_times(packed)
+    path.write_bytes(packed)
+
+
+def _clear_gzip_times(packed: bytearray) -> None:
+    """Zero the time that astropy's gzip writes into the header of every compressed tile.
+
+    Tiles lie in the heap of a binary table, behind descriptors of length and
+    offset; a tile that RICE cannot quantise is gzipped as well.
+    """
+    with fits.open(io.BytesIO(packed), disable_image_compression=True, lazy_load_hdus=False) as hdus:
+        for hdu in hdus[1:]:
+            heap = hdu.fileinfo()["datLoc"] + hdu.header.get(
+                "THEAP", hdu.header["NAXIS1"] * hdu.header["NAXIS2"]
+            )
+            for name in _TILE_COLUMNS & set(hdu.columns.names):
+                for length, offset in np.asarray(hdu.data.view(np.ndarray)[name]):
+                    start = heap + int(offset)
+                    if length and packed[start : start + 2] == _GZIP_MAGIC:
+                        packed[start + 4 : start + 8] = bytes(4)
 
 
 def _tile_side(size: int) -> int:
