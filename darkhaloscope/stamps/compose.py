@@ -25,7 +25,7 @@ from darkhaloscope.lensing.render import render_lensed, render_unlensed
 from darkhaloscope.schema import BANDS, STAMPS, per_band
 from darkhaloscope.sources.library import SourceLibrary
 from darkhaloscope.stamps.hostpixels import HostStamps
-from darkhaloscope.stamps.roles import MATCHED_LIGHT, POSITIVE
+from darkhaloscope.stamps.kinds import MATCHED_LIGHT, POSITIVE
 from darkhaloscope.survey.release import get_release
 
 FloatArray = NDArray[np.float64]

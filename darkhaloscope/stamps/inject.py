@@ -14,8 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from darkhaloscope import tabular
 from darkhaloscope.config import Experiment
@@ -147,6 +145,10 @@ def load_hosts_for(experiment: Experiment, located: Sequence[dict[str, Any]], *,
 
 def _blocks(pair_ids: Sequence[str], host_ids: Sequence[str]) -> NDArray[np.intp]:
     """Return the block of every row: rows that share a pair or a host, directly or through others."""
+    # Needed where the plan is made, not in every worker.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     _, pair = np.unique(np.asarray(pair_ids), return_inverse=True)
     _, host = np.unique(np.asarray(host_ids), return_inverse=True)
     n_pairs, n_hosts = int(pair.max()) + 1, int(host.max()) + 1

@@ -22,7 +22,8 @@ from darkhaloscope.schema import MANIFEST, Role, per_band
 from darkhaloscope.sources.library import SourceLibrary
 from darkhaloscope.sources.population import draw_source_magnitudes, draw_source_rows
 from darkhaloscope.stamps import draws, roles
-from darkhaloscope.stamps.roles import HARD_NEGATIVE, MATCHED_LIGHT, PAIRED, POSITIVE, UNPAIRED, Splits
+from darkhaloscope.stamps.kinds import HARD_NEGATIVE, MATCHED_LIGHT, PAIRED, POSITIVE, UNPAIRED
+from darkhaloscope.stamps.roles import Splits
 from darkhaloscope.survey.tiles import SPLITS, cell_ids
 
 

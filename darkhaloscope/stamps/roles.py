@@ -21,14 +21,10 @@ from darkhaloscope.config import Controls, Experiment
 from darkhaloscope.errors import ConfigError, DataError, describe
 from darkhaloscope.profiles import Profile
 from darkhaloscope.schema import MANIFEST, Role, per_band
+from darkhaloscope.stamps.kinds import HARD_NEGATIVE, MATCHED_LIGHT, PAIRED, POSITIVE, UNPAIRED
 from darkhaloscope.survey.healpix import chord, unit_vectors
 from darkhaloscope.survey.release import get_release
 from darkhaloscope.survey.tiles import SPLITS
-
-POSITIVE, PAIRED, UNPAIRED = "positive", "paired", "unpaired"
-MATCHED_LIGHT, HARD_NEGATIVE = "matched_light", "hard_negative"
-KINDS = (POSITIVE, PAIRED, UNPAIRED, MATCHED_LIGHT, HARD_NEGATIVE)
-"""Values of ``control_kind``."""
 
 USED = "used"
 """Reason of a host that takes a role in a block."""

@@ -26,7 +26,7 @@ from darkhaloscope.errors import ArtifactError, DataError, describe
 from darkhaloscope.profiles import Profile
 from darkhaloscope.progress import track
 from darkhaloscope.schema import STAMPS, Role
-from darkhaloscope.stamps.roles import POSITIVE
+from darkhaloscope.stamps.kinds import POSITIVE
 from darkhaloscope.stamps.targeting import KEPT, target_groups, thin_evenly
 from darkhaloscope.survey.tiles import SPLITS
 

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import stamp_world
 
@@ -103,7 +104,7 @@ def test_pixels_survive_the_round_trip(world):
     rows = world.table("manifest").slice(0, 5)
     made = stamp_world.stamps_of(world, rows, twins=stamp_world.of_kind(world.table("manifest"), "positive"))
     stored = world.table("stamps").filter(
-        pa.compute.is_in(world.table("stamps")["task_id"], value_set=rows["task_id"].combine_chunks())
+        pc.is_in(world.table("stamps")["task_id"], value_set=rows["task_id"].combine_chunks())
     )
     assert np.array_equal(tabular.pixels(made, "image"), tabular.pixels(stored, "image"))
     assert tabular.pixels(stored, "image").dtype == np.float32

@@ -11,6 +11,7 @@ import stamp_world
 from darkhaloscope.config import load_experiments
 from darkhaloscope.errors import ConfigError, DataError
 from darkhaloscope.stamps import roles
+from darkhaloscope.stamps.kinds import HARD_NEGATIVE
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -122,9 +123,9 @@ def test_look_alikes_become_hard_negatives_in_train_and_val_only():
     anchors = stamp_world.anchors_at(*zip(*places, strict=True), ["hard_negative"] * 3)
     asked = stamp_world.experiment(controls={"hard_negatives": True})
     use = classify(table, asked, anchors=anchors)
-    assert use.reason[[train, other, test]].tolist() == [roles.HARD_NEGATIVE, "near_anchor", "near_anchor"]
-    assert use.counts()[roles.HARD_NEGATIVE] == 1
-    assert roles.HARD_NEGATIVE not in classify(table, anchors=anchors).counts()
+    assert use.reason[[train, other, test]].tolist() == [HARD_NEGATIVE, "near_anchor", "near_anchor"]
+    assert use.counts()[HARD_NEGATIVE] == 1
+    assert HARD_NEGATIVE not in classify(table, anchors=anchors).counts()
 
 
 def test_a_look_alike_beside_a_lens_is_no_hard_negative():
@@ -145,7 +146,7 @@ def test_a_hard_negative_needs_no_lrg_colours_but_usable_pixels():
     places = [stamp_world.of_host(table, 0), stamp_world.of_host(table, 6)]
     anchors = stamp_world.anchors_at(*zip(*places, strict=True), ["hard_negative"] * 2)
     use = classify(table, stamp_world.experiment(controls={"hard_negatives": True}), anchors=anchors)
-    assert use.reason[[0, 6]].tolist() == [roles.HARD_NEGATIVE, "off_edge"]
+    assert use.reason[[0, 6]].tolist() == [HARD_NEGATIVE, "off_edge"]
 
 
 def test_a_galaxy_given_twice_is_refused():
