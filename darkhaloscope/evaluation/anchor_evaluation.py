@@ -23,6 +23,7 @@ from darkhaloscope.evaluation.anchor_stamps import LOOKALIKE_TRAIN
 from darkhaloscope.evaluation.rates import OperatingPoint, Rate, freeze_threshold
 from darkhaloscope.evaluation.scoring import join_scores, score_array, score_rows
 from darkhaloscope.profiles import Profile
+from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.statistics import grouped_auc_interval
 from darkhaloscope.training.predict import LoadedModel, load_model
 
@@ -41,14 +42,13 @@ SNR_EDGES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 1e9)
 _HISTOGRAM_BINS = 40
 _RELIABILITY_BINS = 10
 _ROC_POINTS = 200
-_READ_ROWS = 1024
 
 FloatArray = NDArray[np.float64]
 
 
 def evaluate_anchors(
     checkpoint_path: str | Path,
-    shards: Any,
+    shards: ShardSet,
     anchor_stamps: pa.Table,
     *,
     experiment: Experiment,
@@ -117,8 +117,8 @@ def evaluate_anchors(
     }
 
 
-def score_test_split(model: LoadedModel, shards: Any) -> pa.Table:
-    """Score every test row of a shard set.
+def score_test_split(model: LoadedModel, shards: ShardSet) -> pa.Table:
+    """Score every test row of a shard set; memory is one batch.
 
     Returns
     -------
@@ -126,33 +126,23 @@ def score_test_split(model: LoadedModel, shards: Any) -> pa.Table:
         ``task_id, host_id, control_kind, snr`` (footprint S/N in r, null for
         controls) and ``score``; no pixels.
     """
-    meta = shards.metadata(
-        columns=["task_id", "host_id", "control_kind", "arc_snr_footprint_r"], split="test"
-    )
-    if meta.num_rows == 0:
+    plain = ["task_id", "host_id", "control_kind", "arc_snr_footprint_r"]
+    pixels = ["status", "image", *model.preprocess.metadata_columns]
+    rows, scores = [], []
+    for batch in shards.iter_batches("test", list(dict.fromkeys((*plain, *pixels)))):
+        table = pa.Table.from_batches([batch])
+        scores.append(score_rows(model, table, id_column="task_id"))
+        rows.append(table.select(plain))
+    if not rows:
         raise DataError(describe("No test row in the shards", field="split", expected="test", got=0))
-    ids = meta["task_id"].to_pylist()
-    columns = ["task_id", "status", "image", *model.preprocess.metadata_columns]
-    parts = [
-        score_rows(model, rows, id_column="task_id")
-        for start in range(0, len(ids), _READ_ROWS)
-        if (
-            rows := shards.load(ids[start : start + _READ_ROWS]).select(list(dict.fromkeys(columns)))
-        ).num_rows
-    ]
-    scores = join_scores(parts)
-    order = {task: row for row, task in enumerate(scores["object_id"].to_pylist())}
-    missing = [task for task in ids if task not in order]
-    if missing:
-        raise DataError(describe("Test row was not scored", row=missing[0], got=f"{len(missing)} rows"))
-    values = score_array(scores)[[order[task] for task in ids]]
+    joined = pa.concat_tables(rows)
     return pa.table(
         {
-            "task_id": meta["task_id"],
-            "host_id": meta["host_id"],
-            "control_kind": meta["control_kind"],
-            "snr": meta["arc_snr_footprint_r"],
-            "score": values,
+            "task_id": joined["task_id"],
+            "host_id": joined["host_id"],
+            "control_kind": joined["control_kind"],
+            "snr": joined["arc_snr_footprint_r"],
+            "score": score_array(join_scores(scores)),
         }
     )
 

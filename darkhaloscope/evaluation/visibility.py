@@ -39,6 +39,8 @@ _ISOPHOTE_CLIP_SIGMA = 2.0
 _ROUNDS = 4
 _ISOPHOTES = 24
 _MIN_PIXELS = 50
+# The survey gives the galaxy its position; a free centre would follow the arc.
+_CENTRE_PX = 0.4
 _MAD_TO_SIGMA = 1.4826
 _FWHM_TO_SIGMA = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
 
@@ -162,8 +164,8 @@ def _smooth_surface(
             "r_eff": (0.5, data.shape[0] / 2.0),
             "n": (0.3, 6.0),
             "ellip": (0.0, 0.8),
-            "x_0": (-1.5, 1.5),
-            "y_0": (-1.5, 1.5),
+            "x_0": (-_CENTRE_PX, _CENTRE_PX),
+            "y_0": (-_CENTRE_PX, _CENTRE_PX),
         },
     )
     used = good.copy()
