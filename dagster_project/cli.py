@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 import click
+import dagster as dg
 from rich.console import Console
 from rich.table import Table
 
@@ -27,8 +28,9 @@ _CONSOLE = Console()
 def main() -> None:
     """Run the command line; a user's error is one message and exit code 2."""
     # Partitioned checks and two-dimensional mappings are preview and beta in
-    # Dagster; the choice is deliberate, the notice on every command is not.
-    warnings.filterwarnings("ignore", category=Warning, module=r"dagster.*")
+    # Dagster; the choice is deliberate, the notice on every command is not needed.
+    for notice in (dg.PreviewWarning, dg.BetaWarning):
+        warnings.filterwarnings("ignore", category=notice)
     try:
         cli(standalone_mode=False)
     except click.ClickException as error:

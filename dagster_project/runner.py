@@ -150,6 +150,13 @@ def _run(
 
 def _first_error(result: dg.ExecuteInProcessResult) -> str:
     """Return the description of the first failure, as its author wrote it."""
+    shut = [
+        f"{check.check_name} of {check.asset_key.to_user_string()}: {check.description}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed and check.blocking and check.severity is dg.AssetCheckSeverity.ERROR
+    ]
+    if shut:
+        return "; ".join(shut)
     for event in result.all_events:
         if event.is_step_failure:
             failure = event.step_failure_data
