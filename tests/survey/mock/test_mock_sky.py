@@ -20,7 +20,7 @@ from darkhaloscope.survey.mock.conditions import draw_conditions
 from darkhaloscope.survey.mock.geometry import plan_bricks
 from darkhaloscope.survey.mock.known import catalogue_source, plan_objects
 from darkhaloscope.survey.mock.pixels import _add_drawn
-from darkhaloscope.survey.mock.sky import RECORD
+from darkhaloscope.survey.mock.sky import RECORD, TRUTH
 from darkhaloscope.survey.release import DR10_SOUTH, MASK_BITS, get_release
 
 SMALL = MockSkyConfig.tiny(
@@ -236,6 +236,33 @@ def test_every_known_object_has_a_catalogued_galaxy_and_bad_rows_have_none(sky):
         separation = np.hypot((rows["RA"] - ra) * np.cos(np.deg2rad(dec)), rows["DEC"] - dec) * 3600
         bad = "misplaced" in entry["name"] or "star" in entry["name"] or "quasar" in entry["name"]
         assert (separation[galaxies].min() > 1.0) == bad, entry["name"]
+
+
+def test_catalogued_ellipticity_points_along_the_galaxy(sky, config):
+    """Position angles run from north to east, and east is to the left."""
+    with open(sky / TRUTH) as handle:
+        discs = [row for row in csv.DictReader(handle) if row["kind"] == "edge-on"]
+    tables = [fits.getdata(f.path, 1) for f in layout.sweep_files(sky, DR10_SOUTH)]
+    column = {
+        name: np.concatenate([np.asarray(t[name]) for t in tables])
+        for name in ("RA", "DEC", "SHAPE_E1", "SHAPE_E2")
+    }
+    assert len(discs) == config.n_lookalikes
+    for disc in discs:
+        ra, dec = float(disc["ra"]), float(disc["dec"])
+        row = int(np.argmin(np.hypot(column["RA"] - ra, column["DEC"] - dec)))
+        e1, e2 = (float(column[name][row]) for name in ("SHAPE_E1", "SHAPE_E2"))
+        brick = next(b for b in usable(config) if b.name == disc["brickname"])
+        image, header = plane(sky, brick, "image", "r")
+        x, y = WCS(header).all_world2pix(ra, dec, 0)
+        yy, xx = np.indices(image.shape)
+        weight = np.nan_to_num(image) * np.exp(-0.5 * ((xx - x) ** 2 + (yy - y) ** 2) / 8.0**2)
+        east, north = x - xx, yy - y
+        moments = [(weight * v).sum() for v in (north**2 - east**2, 2 * north * east)]
+        seen = np.arctan2(moments[1], moments[0]) / 2
+        told = np.arctan2(e2, e1) / 2
+        assert abs((seen - told + np.pi / 2) % np.pi - np.pi / 2) < 0.15
+        assert np.hypot(e1, e2) > 0.5
 
 
 def test_arcs_have_the_recorded_signal(config):
