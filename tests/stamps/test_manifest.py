@@ -97,6 +97,17 @@ def test_host_tied_magnitudes_follow_the_host_and_population_ones_do_not(world):
     assert abs(slope({"magnitude": "population"})) < 0.7
 
 
+def test_magnitude_and_size_are_of_one_galaxy(world):
+    flat = {"dimming_mag": (0.0, 0.0), "colours": "single", "g_r": (0.3, 0.0), "r_z": (0.0, 0.0)}
+    rows = stamp_world.manifest_of(stamp_world.experiment(sources=flat), world.bank_path)
+    with open_sources("cosmos", world.bank_path) as sources:
+        magnitude = dict(zip(sources.ids.tolist(), sources.mag_f814w.tolist(), strict=True))
+        redshift = dict(zip(sources.ids.tolist(), sources.z_phot.tolist(), strict=True))
+    for row in stamp_world.of_kind(rows, "positive").to_pylist():
+        assert row["src_mag_r"] == pytest.approx(magnitude[row["source_id"]], abs=1e-9)
+        assert row["z_source"] == redshift[row["source_id"]]
+
+
 def test_hard_negatives_are_rows_of_their_own(world):
     table = stamp_world.hosts()
     places = [stamp_world.of_host(table, 0), stamp_world.of_host(table, 14 * stamp_world.HOSTS_PER_CELL)]

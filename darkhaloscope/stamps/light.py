@@ -1,0 +1,336 @@
+"""The light that a row adds to its host: arcs, and the same light unlensed.
+
+Positives get their lensed source. A matched-light control gets the source of
+its twin without the lens: as much light in every band as the twin's arc has,
+placed where a share of the arc's light lies. Hosts are not changed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from darkhaloscope.errors import ContractError, describe
+from darkhaloscope.lensing.geometry import StampGeometry
+from darkhaloscope.lensing.psf import MOFFAT_BETA, moffat_scale_arcsec
+from darkhaloscope.lensing.render import Rendered, render_lensed, render_unlensed
+from darkhaloscope.schema import BANDS, per_band
+from darkhaloscope.sources.library import SourceLibrary
+from darkhaloscope.stamps.hostpixels import HostStamps
+from darkhaloscope.stamps.kinds import MATCHED_LIGHT, POSITIVE
+
+FloatArray = NDArray[np.float64]
+Images = NDArray[np.float32]
+
+MAX_LIGHT_RADIUS = 0.8
+"""Matched light is put within this share of half the stamp's side, so that it stays on the stamp."""
+
+MIN_SHARE_ON_STAMP = 0.01
+"""Light of which less than this share falls on the stamp counts as off the stamp: those are PSF wings."""
+
+SHARP_FWHM_ARCSEC = 0.4
+"""Seeing at which an arc's light is located.
+
+The matched light is blurred by the seeing when it is rendered; located on the
+blurred arc it would be blurred twice and lie farther out than the arc's.
+"""
+
+_RADIAL_BIN_PX = 0.25
+
+_LENS_COLUMNS = (
+    "theta_e_arcsec",
+    "lens_q",
+    "lens_phi_rad",
+    "gamma1",
+    "gamma2",
+    "src_x_arcsec",
+    "src_y_arcsec",
+    "src_rotation_rad",
+)
+
+
+@dataclass(frozen=True)
+class Light:
+    """Noiseless added light of k rows.
+
+    Parameters
+    ----------
+    rows : ndarray of int, shape (k,)
+        Rows of the manifest table.
+    image : ndarray of float32, shape (k, bands, size, size)
+        nMgy/px.
+    magnification : ndarray, shape (k,)
+        NaN for unlensed light.
+    status : list of str, length k
+        ``ok``, or why the light cannot be added.
+    """
+
+    rows: NDArray[np.intp]
+    image: Images
+    magnification: FloatArray
+    status: list[str]
+
+
+def added_light(
+    rows: pa.Table,
+    twins: pa.Table | None,
+    status: NDArray[Any],
+    hosts: HostStamps,
+    sources: SourceLibrary,
+    geometry: StampGeometry,
+) -> list[Light]:
+    """Render the light of positives and of matched-light rows.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        MANIFEST, n rows.
+    twins : pyarrow.Table or None
+        Positives that ``rows`` refers to and does not hold.
+    status : ndarray of object, shape (n,)
+        ``ok`` where the host can carry a stamp; changed in place for rows that
+        get no light.
+    hosts : HostStamps
+        For the place of the galaxy on its stamp.
+    sources : SourceLibrary
+        Templates.
+    geometry : StampGeometry
+        Of the stamps.
+
+    Returns
+    -------
+    list of Light
+        That of positives and that of matched-light rows.
+
+    Raises
+    ------
+    ContractError
+        If the twin of a matched-light row is given nowhere.
+    """
+    kind = np.asarray(rows["control_kind"].to_pylist(), dtype=object)
+    positive = np.flatnonzero((kind == POSITIVE) & (status == "ok"))
+    arcs = _arcs(rows, positive, hosts, sources, geometry)
+    status[positive] = arcs.status
+
+    matched = np.flatnonzero((kind == MATCHED_LIGHT) & (status == "ok"))
+    twin_rows, twin_flux, usable = _twins_of(rows, matched, arcs, twins, hosts, sources, geometry)
+    status[matched[~usable]] = "twin_lost"
+    light = _matched_light(rows, matched[usable], twin_rows, twin_flux[usable], hosts, sources, geometry)
+    status[light.rows] = light.status
+    return [arcs, light]
+
+
+def _twins_of(
+    rows: pa.Table,
+    matched: NDArray[np.intp],
+    arcs: Light,
+    twins: pa.Table | None,
+    hosts: HostStamps,
+    sources: SourceLibrary,
+    geometry: StampGeometry,
+) -> tuple[pa.Table, FloatArray, NDArray[np.bool_]]:
+    """Find the twin of every matched-light row.
+
+    Returns
+    -------
+    rows : pyarrow.Table
+        MANIFEST rows of the usable twins, in the order of ``matched``.
+    flux : ndarray, shape (len(matched), bands)
+        Flux of their arcs on their stamps; NaN where the twin is lost.
+    usable : ndarray of bool, shape (len(matched),)
+        Whether the twin has a stamp.
+    """
+    flux_of = _fluxes(rows, arcs)
+    tables = [rows.filter(pc.equal(rows["control_kind"], POSITIVE))]
+    if twins is not None and twins.num_rows:
+        on_stamp = [hosts.status[hosts.row_of[h]] == "ok" if h in hosts.row_of else False
+                    for h in twins["host_id"].to_pylist()]  # fmt: skip
+        known = pc.is_in(twins["task_id"], value_set=tables[0]["task_id"].combine_chunks())
+        new = np.flatnonzero(np.asarray(on_stamp) & ~known.to_numpy())
+        flux_of |= _fluxes(twins, _arcs(twins, new, hosts, sources, geometry))
+        tables.append(twins)
+    positives = pa.concat_tables(tables)
+    asked = rows["twin_task_id"].take(pa.array(matched)).combine_chunks()
+    index = pc.index_in(asked, value_set=positives["task_id"].combine_chunks())
+    if index.null_count:
+        missing = asked.filter(index.is_null())[0].as_py()
+        raise ContractError(describe("Matched light without its twin", field="twin_task_id", row=missing))
+    nothing = np.full(len(BANDS), np.nan)
+    flux = np.array([flux_of.get(name, nothing) for name in asked.to_pylist()]).reshape(-1, len(BANDS))
+    usable = np.isfinite(flux).all(axis=1)
+    return positives.take(index.filter(pa.array(usable))), flux, usable
+
+
+def _fluxes(table: pa.Table, arcs: Light) -> dict[str, FloatArray]:
+    """Return the flux per band on the stamp of every arc that could be added, by task id."""
+    ids = table["task_id"].take(pa.array(arcs.rows)).to_pylist()
+    flux = arcs.image.sum(axis=(-2, -1), dtype=np.float64)
+    return {
+        name: flux[i] for i, (name, status) in enumerate(zip(ids, arcs.status, strict=True)) if status == "ok"
+    }
+
+
+def _light(rows: NDArray[np.intp], image: Images, magnification: FloatArray, total_nmgy: FloatArray) -> Light:
+    """Judge rendered light against its flux before PSF and stamp edges, shape (k, bands)."""
+    finite = np.isfinite(image).all(axis=(1, 2, 3))
+    on_stamp = (image.sum(axis=(-2, -1), dtype=np.float64) > MIN_SHARE_ON_STAMP * total_nmgy).all(axis=1)
+    status = np.where(finite, np.where(on_stamp, "ok", "light_off_stamp"), "light_non_finite")
+    return Light(rows, image, magnification, status.tolist())
+
+
+def _arcs(
+    table: pa.Table,
+    chosen: NDArray[np.intp],
+    hosts: HostStamps,
+    sources: SourceLibrary,
+    geometry: StampGeometry,
+) -> Light:
+    """Render the lensed sources of the chosen rows."""
+    rows = table.take(pa.array(chosen))
+    flux = 10.0 ** (0.4 * (22.5 - _by_band(rows, "src_mag_{b}")))
+    fwhm = _by_band(rows, "psf_fwhm_{b}_arcsec")
+    rendered = _lensed(rows, hosts, sources, geometry, fwhm_arcsec=fwhm, flux_nmgy=flux)
+    total = flux * rendered.magnification[:, None]
+    return _light(chosen, rendered.image, rendered.magnification, total)
+
+
+def _lensed(
+    rows: pa.Table,
+    hosts: HostStamps,
+    sources: SourceLibrary,
+    geometry: StampGeometry,
+    *,
+    fwhm_arcsec: FloatArray,
+    flux_nmgy: FloatArray,
+) -> Rendered:
+    x, y = _galaxy_arcsec(rows, hosts, geometry)
+    return render_lensed(
+        _templates(rows, sources),
+        template_scale_arcsec=sources.pixel_scale_arcsec,
+        size_px=geometry.size_px,
+        pixel_scale_arcsec=geometry.pixel_scale_arcsec,
+        lens_x_arcsec=x + rows["lens_x_arcsec"].to_numpy(),
+        lens_y_arcsec=y + rows["lens_y_arcsec"].to_numpy(),
+        src_flip=np.asarray(rows["src_flip"].to_pylist(), dtype=bool),
+        psf_fwhm_arcsec=fwhm_arcsec,
+        flux_nmgy=flux_nmgy,
+        **{name: rows[name].to_numpy() for name in _LENS_COLUMNS},
+    )
+
+
+def _matched_light(
+    table: pa.Table,
+    chosen: NDArray[np.intp],
+    twins: pa.Table,
+    flux_nmgy: FloatArray,
+    hosts: HostStamps,
+    sources: SourceLibrary,
+    geometry: StampGeometry,
+) -> Light:
+    """Render the sources of the chosen rows unlensed, each with the flux of its twin's arc."""
+    rows = table.take(pa.array(chosen))
+    radius = _light_radii_px(rows["light_quantile"].to_numpy(), twins, hosts, sources, geometry)
+    radius = np.minimum(radius, MAX_LIGHT_RADIUS * geometry.size_px / 2.0) * geometry.pixel_scale_arcsec
+    azimuth = rows["light_azimuth_rad"].to_numpy()
+    x, y = _galaxy_arcsec(rows, hosts, geometry)
+    rendered = render_unlensed(
+        _templates(rows, sources),
+        template_scale_arcsec=sources.pixel_scale_arcsec,
+        size_px=geometry.size_px,
+        pixel_scale_arcsec=geometry.pixel_scale_arcsec,
+        x_arcsec=x + radius * np.cos(azimuth),
+        y_arcsec=y + radius * np.sin(azimuth),
+        rotation_rad=rows["src_rotation_rad"].to_numpy(),
+        flip=np.asarray(rows["src_flip"].to_pylist(), dtype=bool),
+        psf_fwhm_arcsec=_by_band(rows, "psf_fwhm_{b}_arcsec"),
+        flux_nmgy=flux_nmgy,
+    ).image
+    # What the wings carry beyond the edge is put back: the twin's flux is that on its stamp, too.
+    on_stamp = rendered.sum(axis=(-2, -1), dtype=np.float64)
+    scale = np.divide(flux_nmgy, on_stamp, out=np.zeros_like(flux_nmgy), where=on_stamp > 0.0)
+    image = rendered * scale.astype(np.float32)[:, :, None, None]
+    return _light(chosen, image, np.full(len(chosen), np.nan), flux_nmgy)
+
+
+def _light_radii_px(
+    quantile: FloatArray,
+    twins: pa.Table,
+    hosts: HostStamps,
+    sources: SourceLibrary,
+    geometry: StampGeometry,
+) -> FloatArray:
+    """Return the radius at which the middle of each matched light is put.
+
+    The radius is that of a share of the twin's arc at the sharpest seeing. What
+    spreads the matched light and not the arc, its own size and that seeing, is
+    taken out in quadrature, so the second moment of the light about the galaxy
+    is the arc's.
+    """
+    one = np.ones((twins.num_rows, 1))
+    sharp = _lensed(twins, hosts, sources, geometry, fwhm_arcsec=SHARP_FWHM_ARCSEC * one, flux_nmgy=one).image
+    offset = hosts.offset_px[[hosts.row_of[name] for name in twins["host_id"].to_pylist()]]
+    radius = np.array(
+        [
+            light_radius_px(image[0], place, share)
+            for image, place, share in zip(sharp, offset.reshape(-1, 2), quantile, strict=True)
+        ]
+    )
+    size_arcsec2 = _second_moments_px2(_templates(twins, sources)) * sources.pixel_scale_arcsec**2
+    seeing_arcsec2 = moffat_scale_arcsec(SHARP_FWHM_ARCSEC) ** 2 / (MOFFAT_BETA - 2.0)
+    spread_px2 = (size_arcsec2 + seeing_arcsec2) / geometry.pixel_scale_arcsec**2
+    return np.sqrt(np.maximum(radius**2 - spread_px2, 0.0))
+
+
+def _second_moments_px2(templates: Images) -> FloatArray:
+    """Return the mean squared distance of the light from the middle of each template."""
+    squared = StampGeometry(templates.shape[-1], 1.0).radius_px() ** 2
+    light = np.maximum(templates, 0.0).astype(np.float64)
+    return np.asarray((light * squared).sum(axis=(1, 2)) / light.sum(axis=(1, 2)))
+
+
+def light_radius_px(light: Images, offset_px: Any, quantile: float) -> float:
+    """Return the radius about the galaxy that holds a given share of light.
+
+    Parameters
+    ----------
+    light : ndarray, shape (size, size)
+        Noiseless light, any unit.
+    offset_px : (x, y)
+        Galaxy minus stamp centre.
+    quantile : float
+        Share of the light, in (0, 1).
+
+    Returns
+    -------
+    float
+        Unit: px. Within annuli of a quarter of a pixel the share grows linearly.
+    """
+    radius = StampGeometry(light.shape[-1], 1.0).radius_px(float(offset_px[0]), float(offset_px[1]))
+    annulus = (radius / _RADIAL_BIN_PX).astype(np.intp).ravel()
+    weight = np.maximum(light.astype(np.float64).ravel(), 0.0)
+    share = np.concatenate([[0.0], np.cumsum(np.bincount(annulus, weights=weight))])
+    edges = np.arange(len(share)) * _RADIAL_BIN_PX
+    return float(np.interp(quantile * share[-1], share, edges))
+
+
+def _galaxy_arcsec(
+    rows: pa.Table, hosts: HostStamps, geometry: StampGeometry
+) -> tuple[FloatArray, FloatArray]:
+    """Return the host galaxy's place relative to the stamp centre."""
+    at = [hosts.row_of[name] for name in rows["host_id"].to_pylist()]
+    offset = hosts.offset_px[at].reshape(-1, 2) * geometry.pixel_scale_arcsec
+    return offset[:, 0], offset[:, 1]
+
+
+def _templates(rows: pa.Table, sources: SourceLibrary) -> Images:
+    index = [sources.index_of(name) for name in rows["source_id"].to_pylist()]
+    return sources.templates(np.asarray(index, dtype=np.int64))
+
+
+def _by_band(rows: pa.Table, template: str) -> FloatArray:
+    return np.stack([rows[name].to_numpy() for name in per_band(template)], axis=1)
