@@ -16,6 +16,7 @@ from darkhaloscope.survey.mock.conditions import BandConditions, Conditions, dra
 from darkhaloscope.survey.mock.config import MockSkyConfig
 from darkhaloscope.survey.mock.geometry import PIXEL_SCALE_ARCSEC, MockBrick
 from darkhaloscope.survey.mock.lenses import LENS_STAMP_PX
+from darkhaloscope.survey.mock.masks import maskbits
 from darkhaloscope.survey.mock.population import SOURCE_DTYPE, Sources, background_sources, profiles_of, slots
 from darkhaloscope.survey.mock.profiles import (
     MOFFAT_BETA,
@@ -24,7 +25,6 @@ from darkhaloscope.survey.mock.profiles import (
     convolve_cells,
     render_profiles,
 )
-from darkhaloscope.survey.release import MASK_BITS
 
 FloatArray = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -32,9 +32,6 @@ Image = NDArray[np.float32]
 STAMP_SIZES = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 EDGE_SIGMA = 0.1
 """A stamp ends where its object is fainter than this share of the noise of a pixel."""
-
-SATURATION_NMGY = 30.0
-"""Pixels brighter than this are saturated in at least one exposure."""
 
 _BAD_COLUMN_RATE = 1.0
 _GAP_PROBABILITY = 0.12
@@ -127,7 +124,7 @@ def make_brick(
     x, y = wcs.all_world2pix(everything["ra"], everything["dec"], 0)
     _add_profiles(light, everything, x, y, conditions)
     invvar = _invvar(config, brick, conditions)
-    masks = _maskbits(brick, config, everything, x, y, light, invvar)
+    masks = maskbits(brick, config, everything, x, y, light, invvar)
     image = _observe(config, brick, light, invvar, conditions)
     if nan_pixels:
         host = own_rest[own_rest["kind"] == "host"][:1]
@@ -296,64 +293,6 @@ def _invvar(config: MockSkyConfig, brick: MockBrick, conditions: Conditions) -> 
             nexp[start : start + int(rng.integers(12, 40)), :] = 0.0
         maps[plane] = nexp * np.float32(conditions.bands[band].invvar_per_exposure)
     return maps
-
-
-def _maskbits(
-    brick: MockBrick,
-    config: MockSkyConfig,
-    sources: Sources,
-    x: FloatArray,
-    y: FloatArray,
-    light: Image,
-    invvar: Image,
-) -> NDArray[np.int32]:
-    size = config.brick_px
-    masks = np.where(primary_map(brick, size), 0, 1 << MASK_BITS["NPRIMARY"]).astype(np.int32)
-    for plane, band in enumerate(BANDS):
-        masks[invvar[plane] == 0.0] |= 1 << MASK_BITS[f"ALLMASK_{band.upper()}"]
-        masks[light[plane] > SATURATION_NMGY] |= 1 << MASK_BITS[f"SATUR_{band.upper()}"]
-    r_mag = 22.5 - 2.5 * np.log10(sources["flux"][:, 1])
-    for star in np.flatnonzero((sources["kind"] == "star") & (r_mag < 16.0)):
-        # Radius-magnitude locus of the survey's bright-star mask; BRIGHT is half of it.
-        radius = 1630.0 * 1.396 ** -r_mag[star] / PIXEL_SCALE_ARCSEC
-        _mark_disc(masks, x[star], y[star], radius, 1 << MASK_BITS["MEDIUM"])
-        if r_mag[star] < 13.0:
-            _mark_disc(masks, x[star], y[star], radius / 2.0, 1 << MASK_BITS["BRIGHT"])
-    return masks
-
-
-def _mark_disc(masks: NDArray[np.int32], x: float, y: float, radius: float, bit: int) -> None:
-    size = masks.shape[0]
-    x0, x1 = (int(np.clip(v, 0, size)) for v in (x - radius, x + radius + 2))
-    y0, y1 = (int(np.clip(v, 0, size)) for v in (y - radius, y + radius + 2))
-    yy, xx = np.ogrid[y0:y1, x0:x1]
-    masks[y0:y1, x0:x1][(xx - x) ** 2 + (yy - y) ** 2 <= radius**2] |= bit
-
-
-def primary_map(brick: MockBrick, size: int) -> NDArray[np.bool_]:
-    """Say which pixels of the stack lie in the brick's primary box.
-
-    The borders are followed through the WCS at 65 points each and interpolated,
-    which is exact to 1e-4 px over a brick.
-    """
-    wcs = brick.wcs(size)
-    ra1, ra2, dec1, dec2 = brick.bounds_deg
-    along = np.linspace(-0.1, 1.1, 65)
-    ra, dec = ra1 + along * (ra2 - ra1), dec1 + along * (dec2 - dec1)
-    pixel = np.arange(size)
-
-    def vertical(at_ra: float) -> FloatArray:
-        x, y = wcs.all_world2pix(np.full(65, at_ra), dec, 0)
-        return np.asarray(np.interp(pixel, y, x))
-
-    def horizontal(at_dec: float) -> FloatArray:
-        x, y = wcs.all_world2pix(ra, np.full(65, at_dec), 0)
-        return np.asarray(np.interp(pixel, x[::-1], y[::-1]))
-
-    yy, xx = pixel[:, None], pixel[None, :]
-    inside = (xx <= vertical(ra1)[:, None]) & (xx > vertical(ra2)[:, None])
-    inside &= (yy >= horizontal(dec1)[None, :]) & (yy < horizontal(dec2)[None, :])
-    return np.asarray(inside)
 
 
 def _observe(

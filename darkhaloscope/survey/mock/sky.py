@@ -23,7 +23,7 @@ from darkhaloscope.errors import ConfigError, DataError, describe
 from darkhaloscope.hashing import code_version, hash_json, sha256_file
 from darkhaloscope.schema import BANDS
 from darkhaloscope.survey import layout
-from darkhaloscope.survey.mock import catalogs
+from darkhaloscope.survey.mock import catalogs, listing
 from darkhaloscope.survey.mock.coadds import write_coadds
 from darkhaloscope.survey.mock.config import MockSkyConfig
 from darkhaloscope.survey.mock.geometry import MockBrick, plan_bricks
@@ -97,10 +97,10 @@ def write_mock_sky(root: str | Path, config: MockSkyConfig, workers: int = 2) ->
     files = [root / name for b in observed for name in done[b.name]["files"]]
     files += catalogs.write_sweeps(root, release, sweep)
     files += catalogs.write_brick_tables(root, release, bricks, summary)
-    known = catalogs.known_object_rows(truth, catalogs.usable_star(sweep))
-    files.append(catalogs.write_csv(root / catalogs.KNOWN_OBJECTS, catalogs.LENSCAT_COLUMNS, known))
+    known = listing.known_object_rows(truth, listing.usable_star(sweep))
+    files.append(listing.write_csv(root / listing.KNOWN_OBJECTS, listing.LENSCAT_COLUMNS, known))
     keys = list(dict.fromkeys(key for fact in truth for key in fact)) or ["id"]
-    files.append(catalogs.write_csv(root / TRUTH, keys, truth))
+    files.append(listing.write_csv(root / TRUTH, keys, truth))
     return _record(root, request, files, bricks, len(sweep), truth)
 
 
@@ -119,7 +119,7 @@ def _record(
         "sources": sources,
         "lenses": sum(fact["kind"] == "lens" for fact in truth),
         "lookalikes": sum(fact["kind"] not in {"lens", "quasar", "cluster"} for fact in truth),
-        "known_objects": str(root / catalogs.KNOWN_OBJECTS),
+        "known_objects": str(root / listing.KNOWN_OBJECTS),
         "content_hash": hash_json(hashes),
         "files": len(hashes),
         "bytes": sum(path.stat().st_size for path in files),

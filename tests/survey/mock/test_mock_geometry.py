@@ -7,7 +7,7 @@ import pytest
 from darkhaloscope.errors import ConfigError
 from darkhaloscope.survey.mock.config import MockSkyConfig
 from darkhaloscope.survey.mock.geometry import CELL_NSIDE, grid_brick, plan_bricks
-from darkhaloscope.survey.mock.pixels import primary_map
+from darkhaloscope.survey.mock.masks import primary_map
 
 
 def cell(brick):

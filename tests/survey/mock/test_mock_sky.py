@@ -15,10 +15,10 @@ from darkhaloscope.hashing import sha256_file
 from darkhaloscope.survey import layout
 from darkhaloscope.survey.bricks import read_footprint, status_counts
 from darkhaloscope.survey.mock import MockSkyConfig, write_mock_sky
-from darkhaloscope.survey.mock.catalogs import KNOWN_OBJECTS
 from darkhaloscope.survey.mock.conditions import draw_conditions
 from darkhaloscope.survey.mock.geometry import plan_bricks
 from darkhaloscope.survey.mock.known import catalogue_source, plan_objects
+from darkhaloscope.survey.mock.listing import KNOWN_OBJECTS
 from darkhaloscope.survey.mock.pixels import _add_drawn
 from darkhaloscope.survey.mock.sky import RECORD, TRUTH
 from darkhaloscope.survey.release import DR10_SOUTH, MASK_BITS, get_release
