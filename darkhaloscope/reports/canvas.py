@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from darkhaloscope.artifacts import atomic_path
 
@@ -25,7 +27,6 @@ COLOURS = {
 
 SERIES = ("#c2571a", "#2f6f9f", "#5b8c5a", "#8e6aa8", "#b59b2b", "#4a4a4a")
 
-_DPI = 130
 _STYLE: Any = {
     "font.size": 9.0,
     "axes.edgecolor": MUTED,
@@ -50,7 +51,13 @@ _STYLE: Any = {
 
 @contextmanager
 def canvas(
-    path: str | Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (4.6, 3.3)
+    path: str | Path,
+    rows: int = 1,
+    columns: int = 1,
+    size: tuple[float, float] = (4.6, 3.3),
+    *,
+    dpi: int = 110,
+    colours: int | None = 64,
 ) -> Iterator[list[Axes]]:
     """Yield the axes of a figure that is written to ``path`` when the block ends.
 
@@ -65,13 +72,23 @@ def canvas(
         Panels.
     size : (float, float)
         Inches per panel.
+    dpi : int
+        Pixels per inch.
+    colours : int or None
+        Size of the palette: line figures lose nothing a person sees and stay
+        small enough for an event log. None keeps every colour, for stamps.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
         yield list(axes.ravel())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, dpi=dpi, format="png", metadata={"Software": None})
+        with Image.open(buffer) as picture:
+            flat = picture.convert("RGB")
+            small = flat if colours is None else flat.quantize(colours, method=Image.Quantize.MEDIANCUT)
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=_DPI, format="png", metadata={"Software": None})
+            small.save(temporary, format="png", optimize=True)
 
 
 def figure_of(axes: Axes) -> Figure:

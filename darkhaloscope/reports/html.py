@@ -119,9 +119,9 @@ def _overview(summary: Mapping[str, Any]) -> str:
     note = (
         '<p class="note">Rates carry their counts and 95 % Clopper-Pearson intervals; AUC intervals are '
         "bootstrapped over host galaxies. Every rate is taken at the threshold frozen on test galaxies to "
-        "which nothing was added. Tier A: found in ground-based images, arc visible above the noise after the "
-        "deflector is "
-        "subtracted. Tier B: all other known lenses, a stress test. The tiers are never pooled.</p>"
+        "which nothing was added. Tier A: found in ground-based images, arc visible above the noise once the "
+        "deflector is subtracted. Tier B: all other known lenses, a stress test. The tiers are never "
+        "pooled.</p>"
     )
     warning = (
         '<div class="card warn"><b>Read with care: gates were waived.</b><ul>'

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from PIL import Image
+
 from darkhaloscope.evaluation.rates import Rate
+
+_LARGE_BYTES = 120_000
+_JPEG_QUALITY = 90
 
 STYLE = """
 :root { --ink:#1d2733; --muted:#66727f; --line:#e2e7ed; --page:#f6f7f9; --card:#ffffff; --accent:#c2571a;
@@ -127,11 +133,20 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequen
 
 
 def picture(path: Path, caption: str, *, wide: bool = False) -> str:
-    """Return a PNG as part of the page, so that the page can be sent as one file."""
-    data = base64.b64encode(path.read_bytes()).decode()
+    """Return a PNG as part of the page, so that the page can be sent as one file.
+
+    A large one, a sheet of stamps, is embedded as a JPEG.
+    """
+    content, kind_of = path.read_bytes(), "png"
+    if len(content) > _LARGE_BYTES:
+        buffer = io.BytesIO()
+        with Image.open(path) as image:
+            image.convert("RGB").save(buffer, format="jpeg", quality=_JPEG_QUALITY)
+        content, kind_of = buffer.getvalue(), "jpeg"
+    data = base64.b64encode(content).decode()
     kind = ' class="wide"' if wide else ""
     return (
-        f'<figure{kind}><img alt="{escape(caption, quote=True)}" src="data:image/png;base64,{data}">'
+        f'<figure{kind}><img alt="{escape(caption, quote=True)}" src="data:image/{kind_of};base64,{data}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 

@@ -86,7 +86,7 @@ def picture_sheet(
     rows = max(1, -(-len(images) // columns))
     pictures = rgb(images)
     size = images.shape[-1]
-    with canvas(path, rows=rows, columns=columns, size=(1.35, 1.55)) as axes_list:
+    with canvas(path, rows=rows, columns=columns, size=(1.35, 1.55), dpi=80, colours=None) as axes_list:
         for axes in axes_list:
             axes.set_axis_off()
         for index, (axes, caption) in enumerate(zip(axes_list, captions, strict=False)):

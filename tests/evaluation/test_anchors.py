@@ -23,6 +23,7 @@ class Halves:
     """Train east of RA 100, test west of it."""
 
     def of(self, ra, dec):
+        assert len(ra) == len(dec)
         return np.where(np.asarray(ra) > 100.0, "train", "test")
 
 
@@ -129,7 +130,7 @@ def test_a_row_without_one_position_stops_the_reader_and_is_named(tmp_path, posi
 
 
 def test_missing_file_missing_column_and_no_row_are_typed(tmp_path):
-    with pytest.raises(MissingDataError, match="known.csv"):
+    with pytest.raises(MissingDataError, match=r"known\.csv"):
         read_anchor_catalog(tmp_path / "known.csv", release=world.RELEASE)
     (tmp_path / "known.csv").write_text("name,RA [deg],DEC [deg],zlens,type,grading\na,1,2,-,galaxy,x\n")
     with pytest.raises(DataError, match="field ref"):

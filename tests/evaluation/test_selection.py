@@ -1,0 +1,180 @@
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import stamp_world
+from stamp_world import CELLS
+
+from darkhaloscope.artifacts import write_json
+from darkhaloscope.errors import ArtifactError, DataError
+from darkhaloscope.evaluation import selection
+from darkhaloscope.evaluation.rates import OperatingPoint, Rate
+from darkhaloscope.evaluation.selection import (
+    draw_tasks,
+    headline_numbers,
+    measure_selection,
+    summarise_cells,
+)
+from darkhaloscope.hashing import canonical_json
+from darkhaloscope.schema import BRICKS, MANIFEST
+from darkhaloscope.sources import open_sources
+from darkhaloscope.survey.tiles import assign_splits
+
+PROFILE = dataclasses.replace(stamp_world.PROFILE, selection_per_cell=5)
+POINT = OperatingPoint(0.5, 0.01, Rate.exact(0, 50), certifiable=False)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return stamp_world.shared(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def bricks(world) -> pa.Table:
+    """One brick per cell of the stamp world, enough for a division of the sky."""
+    import healpy as hp
+
+    cells = sorted(CELLS)
+    ra, dec = hp.pix2ang(32, cells, nest=True, lonlat=True)
+    n = len(cells)
+    data = {
+        column.name: np.full(n, 1 if column.type in {pa.int32(), pa.int64()} else 1.0)
+        for column in BRICKS
+        if column.type != pa.string()
+    }
+    data |= {
+        "brickname": [f"b{c}" for c in cells],
+        "brickid": cells,
+        "ra": ra,
+        "dec": dec,
+        "ra1": ra - 0.05,
+        "ra2": ra + 0.05,
+        "dec1": dec - 0.05,
+        "dec2": dec + 0.05,
+        "tile": [stamp_world.TILE] * n,
+        "status": ["ok"] * n,
+    }
+    return BRICKS.table(data)
+
+
+@pytest.fixture(scope="module")
+def experiment(world):
+    seeing = world.table("hosts", ["psf_fwhm_r_arcsec"])["psf_fwhm_r_arcsec"].to_numpy()
+    edges = (float(seeing.min()) - 0.01, float(np.median(seeing)), float(seeing.max()) + 0.01, 9.0)
+    return world.experiment.model_copy(
+        update={
+            "evaluation": world.experiment.evaluation.model_copy(
+                update={"theta_e_edges_arcsec": (0.6, 1.2, 2.0), "seeing_edges_arcsec": edges}
+            )
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def hosts_in_test(world, bricks, experiment) -> pa.Table:
+    hosts = world.table("hosts", selection._HOST_COLUMNS)
+    splits = assign_splits(bricks, experiment.split)
+    at = splits.of(hosts["ra"].to_numpy(), hosts["dec"].to_numpy()) == "test"
+    return hosts.filter(pa.array(at))
+
+
+def run(world, bricks, experiment, checkpoint_path, model, folder, *, positions=(), **changes):
+    evaluation = {
+        "checkpoint_sha256": model.sha256,
+        "threshold": POINT.to_dict(),
+        "positions_deg": [list(p) for p in positions],
+    }
+    write_json(folder / "evaluation.json", {**evaluation, **changes})
+    return measure_selection(
+        checkpoint_path,
+        experiment=experiment,
+        profile=PROFILE,
+        host_paths=world.paths("hosts"),
+        bricks=bricks,
+        bank_path=world.bank_path,
+        evaluation_path=folder / "evaluation.json",
+    )
+
+
+def test_every_cell_is_there_with_its_count_and_the_empty_ones_say_so(
+    world, bricks, experiment, checkpoint_path, model, tmp_path
+):
+    record = run(world, bricks, experiment, checkpoint_path, model, tmp_path)
+    canonical_json(record)
+    assert len(record["cells"]) == 2 * 3
+    beyond = [cell for cell in record["cells"] if cell["seeing_index"] == 2]
+    assert all(cell["n"] == 0 and cell["value"] is None and cell["hosts_in_bin"] == 0 for cell in beyond)
+    filled = [cell for cell in record["cells"] if cell["n_hosts"]]
+    assert filled
+    assert all(cell["n"] + cell["lost"] == PROFILE.selection_per_cell for cell in filled)
+    numbers = headline_numbers(record)
+    assert numbers["injected"] == sum(cell["n"] for cell in record["cells"])
+    assert numbers["empty_cells"] >= 2
+
+
+def test_the_map_does_not_claim_to_be_completeness(
+    world, bricks, experiment, checkpoint_path, model, tmp_path
+):
+    record = run(world, bricks, experiment, checkpoint_path, model, tmp_path)
+    assert record["validity"]["validated"] is False
+    assert "not validated as completeness" in record["validity"]["statement"]
+
+
+def test_tasks_are_drawn_inside_their_cells_from_test_hosts_and_test_sources(
+    world, experiment, hosts_in_test
+):
+    with open_sources("cosmos", world.bank_path) as sources:
+        tasks = draw_tasks(hosts_in_test, sources, experiment, 5)
+        split_of = dict(zip(sources.ids.tolist(), sources.split.tolist(), strict=True))
+    MANIFEST.validate(tasks)
+    theta, seeing = tasks["theta_e_arcsec"].to_numpy(), tasks["psf_fwhm_r_arcsec"].to_numpy()
+    ranges = experiment.evaluation.theta_e_edges_arcsec, experiment.evaluation.seeing_edges_arcsec
+    for row, cell in enumerate(tasks["pair_id"].to_pylist()):
+        i, j = map(int, cell.split("-"))
+        assert ranges[0][i] <= theta[row] < ranges[0][i + 1]
+        assert ranges[1][j] <= seeing[row] < ranges[1][j + 1]
+    assert {split_of[s] for s in tasks["source_id"].to_pylist()} == {"test"}
+    assert len(set(tasks["task_id"].to_pylist())) == tasks.num_rows
+    offset = np.hypot(tasks["src_x_arcsec"].to_numpy(), tasks["src_y_arcsec"].to_numpy())
+    assert (offset <= experiment.lens.source_offset_max * theta + 1e-9).all()
+
+
+def test_draws_depend_on_identity_not_on_the_order_of_hosts(world, experiment, hosts_in_test):
+    shuffled = hosts_in_test.take(pa.array(np.arange(hosts_in_test.num_rows)[::-1]))
+    with open_sources("cosmos", world.bank_path) as sources:
+        first, second = (draw_tasks(hosts, sources, experiment, 4) for hosts in (hosts_in_test, shuffled))
+    assert first.equals(second)
+
+
+def test_recovered_is_what_lies_above_the_threshold_and_lost_is_no_miss(world, experiment, hosts_in_test):
+    with open_sources("cosmos", world.bank_path) as sources:
+        tasks = draw_tasks(hosts_in_test, sources, experiment, 4)
+    first = tasks["pair_id"][0].as_py()
+    members = [
+        t
+        for t, c in zip(tasks["task_id"].to_pylist(), tasks["pair_id"].to_pylist(), strict=True)
+        if c == first
+    ]
+    scores = dict(zip(members, (0.9, 0.5, 0.1), strict=False))
+    edges = experiment.evaluation
+    cells = summarise_cells(
+        tasks, scores, hosts_in_test, POINT, edges.theta_e_edges_arcsec, edges.seeing_edges_arcsec
+    )
+    cell = next(c for c in cells if f"{c['theta_e_index']}-{c['seeing_index']}" == first)
+    assert (cell["k"], cell["n"], cell["lost"]) == (1, 3, 1)
+
+
+def test_hosts_beside_known_objects_are_left_out(
+    world, bricks, experiment, checkpoint_path, model, tmp_path, hosts_in_test
+):
+    known = list(zip(hosts_in_test["ra"].to_pylist(), hosts_in_test["dec"].to_pylist(), strict=True))
+    with pytest.raises(DataError, match="No test host"):
+        run(world, bricks, experiment, checkpoint_path, model, tmp_path, positions=known)
+
+
+def test_the_threshold_of_another_checkpoint_is_refused(
+    world, bricks, experiment, checkpoint_path, model, tmp_path
+):
+    with pytest.raises(ArtifactError, match="another checkpoint"):
+        run(world, bricks, experiment, checkpoint_path, model, tmp_path, checkpoint_sha256="0" * 64)
