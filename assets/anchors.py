@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 
 from assets.building import OWNER, Built, build_partition, value_counts
+from assets.enforcement import check_results, read_report
 from assets.sky import footprint
-from dagster_project.enforcement import check_results, read_report
 from darkhaloscope import tabular
 from darkhaloscope.config import Split
 from darkhaloscope.evaluation import anchor_stamps as stamps

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from dagster_project.metadata import record_metadata
+from assets.metadata import record_metadata
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore, equal_plan, plan_hash
 from darkhaloscope.errors import ArtifactError, UserError
 from darkhaloscope.metering import StageMeter

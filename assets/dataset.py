@@ -6,15 +6,15 @@ import dagster as dg
 
 from assets.anchors import anchor_catalog
 from assets.building import OWNER, Built, build_partition, value_counts
-from assets.sky import footprint, host_cutouts
-from assets.sources import BANK_FILE, cosmos_bank
-from dagster_project.experiments import get_experiment
-from dagster_project.partitions import (
+from assets.experiments import get_experiment
+from assets.partitions import (
     all_tiles_of_one_experiment,
     experiment_tiles,
     experiments,
     one_tile_of_each_experiment,
 )
+from assets.sky import footprint, host_cutouts
+from assets.sources import BANK_FILE, cosmos_bank
 from darkhaloscope import tabular
 from darkhaloscope.artifacts import ArtifactRecord
 from darkhaloscope.hashing import code_version

@@ -8,13 +8,13 @@ import dagster as dg
 from assets.anchors import anchor_stamps
 from assets.building import OWNER, Built, build_partition
 from assets.dataset import training_shards
+from assets.enforcement import hold_gates, hold_pointing
+from assets.experiments import EXPERIMENT_NAMES, get_experiment
 from assets.gates import model_gate_report
+from assets.partitions import every_partition, experiments
 from assets.sky import host_cutouts
 from assets.sources import BANK_FILE, cosmos_bank
 from assets.training import CHECKPOINT_FILE, checkpoint
-from dagster_project.enforcement import hold_gates, hold_pointing
-from dagster_project.experiments import EXPERIMENT_NAMES, get_experiment
-from dagster_project.partitions import every_partition, experiments
 from darkhaloscope import tabular
 from darkhaloscope.artifacts import read_json, write_json
 from darkhaloscope.evaluation import anchor_evaluation as grading

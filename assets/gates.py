@@ -1,7 +1,7 @@
 """Gate reports and the asset checks that show them.
 
 A report is an artefact keyed to the hash of what it judged; consumers hold it
-through ``dagster_project.enforcement``. The checks only read it.
+through ``assets.enforcement``. The checks only read it.
 """
 
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
-from darkhaloscope.gates.run import run_data_gates, run_model_gates
 
 from assets.building import OWNER, Built, build_partition
 from assets.dataset import injected_stamps, tile_records, training_shards
-from assets.sky import footprint, host_cutouts
-from assets.sources import BANK_FILE, cosmos_bank
-from assets.training import CHECKPOINT_FILE, checkpoint
-from dagster_project.enforcement import check_results, read_report
-from dagster_project.experiments import get_experiment
-from dagster_project.partitions import (
+from assets.enforcement import check_results, read_report
+from assets.experiments import get_experiment
+from assets.partitions import (
     all_tiles_of_one_experiment,
     every_partition,
     experiments,
 )
+from assets.sky import footprint, host_cutouts
+from assets.sources import BANK_FILE, cosmos_bank
+from assets.training import CHECKPOINT_FILE, checkpoint
 from darkhaloscope import tabular
 from darkhaloscope.gates.registry import DATA_GATES, GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateReport, GateStatus
+from darkhaloscope.gates.run import run_data_gates, run_model_gates
 from darkhaloscope.hashing import code_version
 from darkhaloscope.reports.gates import write_gate_report
 from darkhaloscope.stamps.shards import ShardSet

@@ -10,7 +10,7 @@ import dagster as dg
 import pyarrow.compute as pc
 
 from assets.building import OWNER, Built, build_partition, value_counts
-from dagster_project.partitions import TILE_PARTITIONS_NAME, tiles
+from assets.partitions import TILE_PARTITIONS_NAME, tiles
 from darkhaloscope import tabular
 from darkhaloscope.hashing import code_version, hash_json
 from darkhaloscope.reports import figures, stamps_rgb

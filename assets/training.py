@@ -6,9 +6,9 @@ import dagster as dg
 
 from assets.building import OWNER, Built, build_partition
 from assets.dataset import training_shards
-from dagster_project.enforcement import hold_gates
-from dagster_project.experiments import get_experiment
-from dagster_project.partitions import experiments
+from assets.enforcement import hold_gates
+from assets.experiments import get_experiment
+from assets.partitions import experiments
 from darkhaloscope.gates.registry import DATA_GATES
 from darkhaloscope.hashing import code_version
 from darkhaloscope.training.request import TrainRequest

@@ -1,1 +1,1 @@
-"""The Dagster application: definitions, partitions, gate enforcement, command line."""
+"""The Dagster application: definitions, the runner of a campaign, the command line."""

@@ -169,7 +169,8 @@ def demo(
     "--anchors",
     "anchor_csv",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Known lenses and look-alikes in lenscat's columns. [default: SURVEY_ROOT/catalogs/known-objects.csv]",
+    help="Known lenses and look-alikes in lenscat's columns. "
+    "[default: SURVEY_ROOT/catalogs/known-objects.csv]",
 )
 @click.option(
     "--tiles", default="", help="Tiles, comma-separated, e.g. 042,317. [default: all of the footprint]"
@@ -229,8 +230,8 @@ def _campaign(
     started: float,
 ) -> None:
     """Run the jobs, write summary and report, print the table; exit 1 if a step failed."""
+    from assets.experiments import get_experiment
     from dagster_project.definitions import build_defs
-    from dagster_project.experiments import get_experiment
     from dagster_project.runner import StepResult, open_instance, run_campaign
     from darkhaloscope.reports.html import write_report
     from darkhaloscope.reports.summary import build_summary, write_summary

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagster_project.partitions import TILE_PARTITIONS_NAME
+from assets.partitions import TILE_PARTITIONS_NAME
 from darkhaloscope.metering import StageMeter
 from jobs.campaign import STEPS, Shape
 

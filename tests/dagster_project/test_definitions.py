@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets.experiments import EXPERIMENT_NAMES
 from dagster_project.definitions import build_defs, defs
-from dagster_project.experiments import EXPERIMENT_NAMES
 from jobs.campaign import STEPS
 
 PROJECT = Path(__file__).resolve().parents[2]

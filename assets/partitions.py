@@ -6,7 +6,7 @@ dynamic and filled by the ``footprint`` asset.
 
 import dagster as dg
 
-from dagster_project.experiments import EXPERIMENT_NAMES
+from assets.experiments import EXPERIMENT_NAMES
 
 TILE_PARTITIONS_NAME = "tile"
 

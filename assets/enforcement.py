@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_project.metadata import picture_metadata
+from assets.metadata import picture_metadata
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
 from darkhaloscope.errors import UserError
 from darkhaloscope.gates.enforce import require_gate

@@ -6,8 +6,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets.enforcement import REPORT_FILE, check_results
 from dagster_project.definitions import build_defs
-from dagster_project.enforcement import REPORT_FILE, check_results
 from dagster_project.runner import open_instance
 from darkhaloscope.config import Gates
 from darkhaloscope.gates.registry import DATA_GATES
@@ -23,7 +23,7 @@ class RecordingTrainer(dg.ConfigurableResource):
 
     log: str
 
-    def train(self, context, request):
+    def train(self, context, _request):
         with Path(self.log).open("a") as handle:
             handle.write(context.partition_key + "\n")
         raise dg.Failure("trainer reached", allow_retries=False)
