@@ -10,7 +10,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import queue
 import re
 import shutil
 import signal
@@ -30,6 +29,7 @@ from darkhaloscope.errors import EngineError, describe
 from darkhaloscope.progress import track
 from darkhaloscope.remote import spark_map, worker
 from darkhaloscope.units import Unit, UnitResult
+from resources.workers import POOL
 
 _TAIL_LINES = 30
 _JAVA_MINIMUM = 17
@@ -74,7 +74,7 @@ class LocalCompute(dg.ConfigurableResource):
     def map(self, function: str, units: list[Unit], *, label: str) -> list[UnitResult]:
         """Run ``function`` on every unit; see :class:`Compute`."""
         requests = [worker.make_request(function, unit) for unit in units]
-        answers = _local_answers(requests, self.workers)
+        answers = POOL.answers(requests, self.workers)
         results: dict[int, UnitResult] = {}
         try:
             for index, text in track(answers, total=len(units), label=label):
@@ -143,86 +143,6 @@ def check_spark() -> None:
                 "Java", file=java, expected=f"version {_JAVA_MINIMUM} or newer", got=text.strip(), hint=hint
             )
         )
-
-
-def _local_answers(requests: list[str], workers: int) -> Generator[tuple[int, str]]:
-    """Yield (index, answer) of every request as it is finished; kill the workers when closed early."""
-    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in range(len(requests)):
-        todo.put(index)
-    done: queue.SimpleQueue[tuple[int, str] | EngineError] = queue.SimpleQueue()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", worker.__name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=worker.worker_environment(os.environ),
-        )
-        for _ in range(min(workers, len(requests)))
-    ]
-    threads = [
-        threading.Thread(target=_feed, args=(process, requests, todo, done), daemon=True)
-        for process in processes
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in requests:
-            answer = done.get()
-            if isinstance(answer, EngineError):
-                raise answer
-            yield answer
-    except BaseException:
-        for process in processes:
-            process.kill()
-        raise
-    finally:
-        for process, thread in zip(processes, threads, strict=True):
-            thread.join()
-            process.wait()
-            process.stdout.close()
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-
-
-def _feed(
-    process: subprocess.Popen[str],
-    requests: list[str],
-    todo: "queue.SimpleQueue[int]",
-    done: "queue.SimpleQueue[tuple[int, str] | EngineError]",
-) -> None:
-    """Give one worker process requests until there are none left, then let it end."""
-    index = None
-    try:
-        if process.stdout.readline().strip() == worker.READY:
-            while True:
-                index = todo.get_nowait()
-                process.stdin.write(requests[index] + "\n")
-                process.stdin.flush()
-                text = process.stdout.readline()
-                if not text:
-                    break
-                done.put((index, text))
-    except queue.Empty:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        return
-    except BrokenPipeError:
-        pass
-    unit = None if index is None else json.loads(requests[index])["unit"].get("unit_id")
-    done.put(
-        EngineError(
-            describe(
-                "A worker process ended before its unit was finished"
-                if unit
-                else "A worker process did not start",
-                row=unit,
-                got=f"exit code {process.wait()}",
-                hint="-9 usually means out of memory: use fewer workers; run again, finished parts are kept",
-            )
-        )
-    )
 
 
 def _drive_spark(request: Path, *, local: bool, units: int) -> Generator[int]:

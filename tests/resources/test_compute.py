@@ -119,12 +119,16 @@ def test_any_other_error_arrives_with_its_traceback(tmp_path, modules):
 
 
 def test_a_killed_worker_is_named_and_the_others_are_stopped(tmp_path, modules):
-    kill = modules("kill", "import os; os.kill(os.getpid(), 9)")
     pid = tmp_path / "pid"
     wait = modules(
         "wait",
         f"import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(60)",
     )
+    kill = modules(
+        "kill",
+        f"import os, time\nwhile not os.path.getsize({str(pid)!r}): time.sleep(0.01)\nos.kill(os.getpid(), 9)",
+    )
+    pid.touch()
     units = checks(tmp_path, [[wait], ["json"], ["json"], [kill], ["json"]])
     with pytest.raises(EngineError, match=r"unit-3.*exit code -9"):
         LocalCompute(workers=2).map(CHECK, units, label="check [units]")
