@@ -36,8 +36,8 @@ Images = NDArray[np.float32]
 Score = Callable[[Images, pa.Table], FloatArray]
 """Stamps (n, 3, size, size) in nMgy/px and their rows to probabilities, shape (n,)."""
 
-NULL_MAG = 80.0
-"""A source of 1e-23 nMgy: light that passes through every step and changes no bit of a stamp."""
+NULL_MAG = 100.0
+"""A source of 1e-31 nMgy: it and its photon noise pass through every step and change no bit of a stamp."""
 
 SKY_RADIUS_PX = 16.0
 """Sky is resampled from beyond this radius, outside every arc."""

@@ -27,6 +27,7 @@ IntArray = NDArray[np.int64]
 
 _ARCSEC_DEG = 1.0 / 3600.0
 _NAMED = 5
+_ROUNDING = 1e-9
 
 
 def measure_sky(
@@ -231,7 +232,7 @@ def judge_proportions(measured: Measured, limits: Thresholds) -> Verdict:
         for name, promised in measured["promised"].items():
             share = measured[label][name]
             text = f"{name} has {share:.3f} of the {label}, promised {promised:.2f}"
-            if abs(share - promised) > tolerance:
+            if abs(share - promised) > tolerance + _ROUNDING:
                 reason = f"{text} (tolerance {tolerance:.3f}, {n} cells)"
                 return failed(limit, reason, measured, value=abs(share - promised), n=n)
             worst = max(worst, (abs(share - promised), text))

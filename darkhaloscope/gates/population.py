@@ -70,8 +70,17 @@ class Population:
 
     @classmethod
     def read(cls, shards: MetadataReader) -> Population:
-        """Read the codes of all rows of a shard set."""
-        return cls.of(shards.metadata(["control_kind", "split", "host_id"]))
+        """Read the codes of all rows of a shard set.
+
+        Raises
+        ------
+        DataError
+            If there are no rows: nothing can be said of an empty set.
+        """
+        population = cls.of(shards.metadata(["control_kind", "split", "host_id"]))
+        if population.rows == 0:
+            raise DataError(describe("No rows to judge", expected="at least one row", got=0))
+        return population
 
     @property
     def rows(self) -> int:

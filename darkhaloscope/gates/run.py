@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from darkhaloscope.config import Experiment
-from darkhaloscope.errors import DataError, MissingDataError
+from darkhaloscope.errors import DataError, MissingDataError, describe
 from darkhaloscope.gates import behaviour, figures, leakage, physics, quality, shortcut
 from darkhaloscope.gates.features import Features, Sample, measure_sample, sample_columns
 from darkhaloscope.gates.hosts import HostSums, measure_hosts
 from darkhaloscope.gates.judging import Measured, failed
-from darkhaloscope.gates.population import SPLITS, Population, floats
+from darkhaloscope.gates.population import POSITIVE, SPLITS, Population, floats
 from darkhaloscope.gates.registry import CHECKPOINT, DATA_GATES, MODEL_GATES, SHARDS
 from darkhaloscope.gates.result import GateReport, GateResult, Verdict
 from darkhaloscope.gates.thresholds import Thresholds
@@ -184,6 +184,8 @@ class _DataGates:
 
     @cached_property
     def sample(self) -> Sample:
+        if not self.population.present([POSITIVE]):
+            raise DataError(describe("No positives to judge", expected="both classes", got="controls only"))
         return measure_sample(
             self.shards,
             hosts_per_class=self.profile.gate_hosts_per_class,

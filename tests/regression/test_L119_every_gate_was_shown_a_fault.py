@@ -1,0 +1,194 @@
+"""L119: no gate had ever been shown a fault; each one here fails on its own and passes on a sound set."""
+
+import gate_world
+import numpy as np
+import pytest
+from gate_world import LIMITS, Rows, sample_of
+from gates import faults
+
+from darkhaloscope.config import Controls, Split
+from darkhaloscope.gates import behaviour, leakage, physics, quality, shortcut
+from darkhaloscope.gates.registry import DATA_GATES, MODEL_GATES
+from darkhaloscope.gates.result import GateStatus
+from darkhaloscope.schema import STAMPS
+from darkhaloscope.sources.library import open_sources
+from darkhaloscope.tabular import read_table, write_table
+
+
+class Bench:
+    """Judges any table, or any model, with one gate."""
+
+    def __init__(self, gate_set, folder):
+        self.set, self.folder = gate_set, folder
+        self.chosen = gate_set.world.experiment
+
+    def sample(self, table, chosen=None):
+        same = table is self.set.table and chosen is None
+        return self.set.sample if same else sample_of(table, chosen or self.chosen)
+
+    def q1(self, table):
+        measured = quality.measure_conditions(Rows(table), Rows(table).population, {}, Rows(table).population)
+        return quality.judge_conditions(measured, LIMITS)
+
+    def q2(self, table):
+        return quality.judge_bands(quality.measure_bands(Rows(table), Rows(table).population, {}), LIMITS)
+
+    def q3(self, table):
+        return quality.judge_finite(quality.measure_finite(Rows(table), Rows(table).population, 0), LIMITS)
+
+    def q4(self, stamps):
+        write_table(self.folder / "s.parquet", STAMPS, stamps)
+        paths = self.set.world.paths("manifest"), [self.folder / "s.parquet"]
+        return quality.judge_losses(quality.measure_losses(*paths), LIMITS)
+
+    def q5(self, table):
+        measured = quality.measure_classes(Rows(table).population, Controls(), gate_world.FRACTIONS)
+        return quality.judge_classes(measured, LIMITS)
+
+    def l1(self, table):
+        rows = Rows(table)
+        return leakage.judge_sky(
+            leakage.measure_sky(rows, rows.population, Split(guard_deg=0.5), None), LIMITS
+        )
+
+    def l2(self, table):
+        return leakage.judge_hosts(leakage.measure_hosts(Rows(table), Rows(table).population), LIMITS)
+
+    def l3(self, table):
+        return leakage.judge_sources(leakage.measure_sources(Rows(table), Rows(table).population), LIMITS)
+
+    def l4(self, counts):
+        split = np.repeat(["train", "val", "test"], counts)
+        n = len(split)
+        hosts = dict(zip(["train", "val", "test"], counts, strict=True))
+        measured = leakage.measure_proportions(
+            cell=np.arange(n),
+            split=split,
+            galaxies=np.ones(n),
+            area_deg2=np.ones(n),
+            fractions=(0.7, 0.15, 0.15),
+            available=hosts,
+            kept=hosts,
+        )
+        return leakage.judge_proportions(measured, LIMITS)
+
+    def p1(self, table):
+        with open_sources("cosmos", self.set.world.bank_path) as library:
+            measured = physics.measure_flux(
+                self.sample(table),
+                self.set.hosts,
+                library,
+                experiment=self.chosen,
+                size_px=gate_world.SIZE_PX,
+                oracle_rows=20,
+                limits=LIMITS,
+            )
+        return physics.judge_flux(measured, LIMITS)
+
+    def s1(self, table):
+        return shortcut.judge_normalisation(shortcut.measure_normalisation(self.sample(table)), LIMITS)
+
+    def s2(self, table):
+        sample = self.sample(table)
+        measured = shortcut.measure_aperture_light(sample, sample.model, seed=1, n_boot=50)
+        return shortcut.judge_aperture_light(measured, LIMITS)
+
+    def s2p(self, table):
+        sample = self.sample(table)
+        measured = shortcut.measure_core(sample, sample.model, seed=1, n_boot=50)
+        return shortcut.judge_core(measured, LIMITS)
+
+    def s3(self, table):
+        sample = self.sample(table)
+        measured = shortcut.measure_brightness(sample, sample.model, self.set.hosts)
+        return shortcut.judge_brightness(measured, LIMITS)
+
+    def s6(self, centre):
+        chosen = gate_world.experiment(preprocess={"centre": centre, "centre_radius_px": 16.0})
+        sample = self.sample(self.set.table, chosen)
+        measured = shortcut.measure_signal(sample, epochs=10, seed=1, n_boot=50, limits=LIMITS)
+        return shortcut.judge_signal(measured, LIMITS)
+
+    def b1(self, score):
+        measured = behaviour.measure_null_injection(
+            self.trial, lambda images, _rows: score(self.trial, images), experiment=self.chosen, n_boot=50
+        )
+        return behaviour.judge_null_injection(measured, LIMITS)
+
+    def b2(self, score):
+        measured = behaviour.measure_arc_removed(
+            self.trial, lambda images, _rows: score(self.trial, images), experiment=self.chosen
+        )
+        return behaviour.judge_arc_removed(replace_annulus(measured), LIMITS)
+
+    @property
+    def trial(self):
+        return behaviour.read_trial(
+            Rows(self.set.table),
+            self.set.world.paths("hosts"),
+            experiment=self.chosen,
+            n_hosts=400,
+            size_px=gate_world.SIZE_PX,
+        )
+
+
+def replace_annulus(measured):
+    """The stand-in models below know the host; what they say of a stamp with sky in it means nothing."""
+    return {**measured, "annulus": measured["bare_host"]}
+
+
+def arcs(trial, images):
+    return np.clip((images - trial.bare)[:, 1].sum(axis=(1, 2)), 0.02, 0.98)
+
+
+def bright_centres(trial, images):
+    return np.clip(images[:, 1, 26:38, 26:38].sum(axis=(1, 2)), 0.02, 0.98)
+
+
+def stamps(bench):
+    return read_table(bench.set.world.paths("stamps"))
+
+
+def rows(fault, *args, **given):
+    return lambda bench: fault(bench.set.table, *args, **given)
+
+
+def sound(bench):
+    return bench.set.table
+
+
+CASES = {
+    "Q1": (sound, rows(faults.sharper_seeing)),
+    "Q2": (sound, rows(faults.missing_band)),
+    "Q3": (sound, rows(faults.nan_pixel, counted=True)),
+    "Q4": (stamps, lambda bench: faults.lose_wide_psf(stamps(bench))),
+    "Q5": (sound, rows(faults.half_the_positives)),
+    "L1": (sound, rows(faults.ring_order)),
+    "L2": (sound, rows(faults.relabelled_rows)),
+    "L3": (sound, rows(faults.shared_source)),
+    "L4": (lambda _: [70, 15, 15], lambda _: [81, 11, 8]),
+    "P1": (sound, rows(faults.scaled_light, 1.05)),
+    "S1": (sound, rows(faults.sky_residual)),
+    "S2": (sound, rows(faults.one_colour)),
+    "S2p": (sound, rows(faults.light_in_the_core)),
+    "S3": (sound, rows(faults.light_in_the_core)),
+    "S6": (lambda _: "none", lambda _: "mask"),
+    "B1": (lambda _: arcs, lambda _: bright_centres),
+    "B2": (lambda _: arcs, lambda _: bright_centres),
+}
+
+
+def test_every_gate_of_this_room_is_here():
+    assert set(CASES) == {*DATA_GATES, *MODEL_GATES}
+
+
+@pytest.mark.parametrize("gate", CASES)
+def test_gate_passes_what_is_sound_and_fails_what_is_planted(gate_set, tmp_path, gate):
+    bench = Bench(gate_set, tmp_path)
+    judge = getattr(bench, gate.lower())
+    clean, planted = CASES[gate]
+    verdict = judge(clean(bench))
+    assert verdict.status is GateStatus.PASS, verdict.reason
+    verdict = judge(planted(bench))
+    assert verdict.status is GateStatus.FAIL
+    assert verdict.reason
