@@ -79,7 +79,9 @@ def test_workers_of_an_abandoned_map_are_killed(pool, tmp_path, monkeypatch):
     assert next(answers)[0] == 1
     while not (path.exists() and path.read_text()):
         time.sleep(0.01)
+    started = time.monotonic()
     answers.close()
+    assert time.monotonic() - started < 30.0
     with pytest.raises(ProcessLookupError):
         os.kill(int(path.read_text()), 0)
     assert not pool._idle

@@ -193,6 +193,19 @@ def test_a_split_of_one_class_is_refused(world, tmp_path):
         rewrite(world, tmp_path, lose(stamps, lost))
 
 
+def test_a_split_that_keeps_only_look_alikes_is_refused(world, tmp_path):
+    stamps = world.table("stamps")
+    kinds, pairs = stamps["control_kind"].to_pylist(), stamps["pair_id"].to_pylist()
+    alone = [i for i, kind in enumerate(kinds) if kind == "unpaired"]
+    for i in alone:
+        kinds[i], pairs[i] = "hard_negative", f"own-{i}"
+    stamps = stamp_world.replace(stamps, control_kind=kinds, pair_id=pairs)
+    val = stamps.filter(pc.equal(stamps["split"], "val"))
+    lost = stamp_world.of_kind(val, "positive")["task_id"].to_pylist()
+    with pytest.raises(DataError, match=r"field val.*0 positives, [1-9]\d* controls"):
+        rewrite(world, tmp_path, lose(stamps, lost))
+
+
 def test_shards_are_written_in_passes_when_there_are_many(world, shards, tmp_path, monkeypatch):
     monkeypatch.setattr("darkhaloscope.stamps.shards._OPEN_SHARDS", 2)
     _, found = rewrite(world, tmp_path, world.table("stamps"))
