@@ -33,7 +33,7 @@ from darkhaloscope.stamps import draws
 from darkhaloscope.stamps.compose import make_stamps
 from darkhaloscope.stamps.hostpixels import locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
-from darkhaloscope.stamps.roles import POSITIVE
+from darkhaloscope.stamps.kinds import POSITIVE
 from darkhaloscope.survey.healpix import unit_vectors
 from darkhaloscope.survey.tiles import assign_splits, cell_ids
 from darkhaloscope.training.predict import LoadedModel, load_model

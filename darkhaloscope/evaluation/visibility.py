@@ -29,8 +29,12 @@ ANNULUS_ARCSEC = (0.5, 3.0)
 DETECTION_SIGMA = 3.5
 """Smoothed residual, in units of its noise, above which a pixel belongs to the footprint."""
 
-MODEL_ERROR = 0.03
-"""Share of the model's light by which a smooth surface misses a real galaxy, pixel by pixel."""
+MODEL_ERROR = 0.07
+"""Share of the model's light by which a smooth surface misses a real galaxy, pixel by pixel.
+
+De Vaucouleurs galaxies of r = 17.5 to 20 mag in Moffat seeing stay below 3 with it; arcs of known S/N
+are found as often as with 0.03.
+"""
 
 _SKY_ARCSEC = 5.0
 _MODEL_ARCSEC = 6.0

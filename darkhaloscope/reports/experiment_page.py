@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from darkhaloscope import tabular
 from darkhaloscope.artifacts import ArtifactStore
 from darkhaloscope.gates.registry import GATES
 from darkhaloscope.reports import figures as draw
@@ -34,7 +38,7 @@ def experiment_section(name: str, one: Mapping[str, Any], store: ArtifactStore, 
         f'<h2 id="{h.text(name)}">{h.text(name)}: {h.text(one["title"])}</h2>',
         f"<p>{h.text(one['description'])}</p>",
         _data(one),
-        _sheet(name, store),
+        _stamps(name, store, directory),
         "<h3>Gates</h3>",
         _gates(name, one["gates"], store),
         _training(name, one["training"], directory),
@@ -64,12 +68,31 @@ def _data(one: Mapping[str, Any]) -> str:
     )
 
 
-def _sheet(name: str, store: ArtifactStore) -> str:
+def _stamps(name: str, store: ArtifactStore, directory: Path) -> str:
+    caption = "Stamps by kind, strongest arcs first: g r z in the colours of the survey's viewer"
+    found = stamp_picture(name, store, directory, caption)
+    return h.figures([found]) if found else ""
+
+
+def stamp_picture(name: str, store: ArtifactStore, directory: Path, caption: str) -> str:
+    """Draw stamps of the experiment's first tile, a row per kind; empty if none were injected.
+
+    Parameters
+    ----------
+    name : str
+        Experiment name.
+    store : ArtifactStore
+        Holds ``injected_stamps``.
+    directory : Path
+        Where ``<name>-stamps.png`` is kept.
+    caption : str
+        Below the picture.
+    """
+    path = directory / f"{name}-stamps.png"
     for tile in store.partitions("injected_stamps", name):
-        found = store.paths(store.record("injected_stamps", name, tile), ".png")
-        if found:
-            caption = f"Stamps of tile {tile} by kind: g r z in the colours of the survey's viewer"
-            return h.figures([h.picture(found[0], caption, wide=True)])
+        paths = store.paths(store.record("injected_stamps", name, tile), ".parquet")
+        draw.stamp_sheet(paths, path)
+        return h.picture(path, caption, wide=True)
     return ""
 
 
@@ -171,11 +194,11 @@ def _grade(name: str, one: Mapping[str, Any], store: ArtifactStore, directory: P
         f"{h.text(graded['threshold']['statement'])}.</p>"
         + h.figures(pictures)
         + h.table(("injections against", "AUC", "called lenses"), kinds)
-        + _objects(name, graded, store)
+        + _objects(name, graded, store, directory)
     )
 
 
-def _objects(name: str, graded: Mapping[str, Any], store: ArtifactStore) -> str:
+def _objects(name: str, graded: Mapping[str, Any], store: ArtifactStore, directory: Path) -> str:
     classes = [
         [h.text(label), h.rate_cell(item), "" if item.get("enough", True) else "too few for a rate"]
         for label, item in (
@@ -196,19 +219,30 @@ def _objects(name: str, graded: Mapping[str, Any], store: ArtifactStore) -> str:
         for item in sorted(graded["objects"], key=lambda o: -o["score"])
     ]
     excluded = ", ".join(f"{count} {status}" for status, count in graded["not_scored"].items())
-    sheets = []
-    if store.has("anchor_evaluation", name):
-        record = store.record("anchor_evaluation", name)
-        sheets = [
-            h.picture(path, path.stem.replace("_", " "), wide=True) for path in store.paths(record, ".png")
-        ]
     return (
         "<h3>Real objects</h3>"
         + h.table(("group", "called lenses", ""), classes)
         + (f'<p class="note">Not scored: {h.text(excluded)}.</p>' if excluded else "")
-        + h.figures(sheets)
+        + _object_sheet(name, graded, store, directory)
         + h.folded(
             f"All {len(rows)} scored objects",
             h.table(("object", "class", "tier", "arc S/N", "score", "called"), rows, numeric=(3, 4)),
         )
     )
+
+
+def _object_sheet(name: str, graded: Mapping[str, Any], store: ArtifactStore, directory: Path) -> str:
+    """Draw every scored object with its score, those above the threshold in a frame."""
+    if not store.has("anchor_stamps"):
+        return ""
+    stamps = tabular.read_table(store.paths(store.record("anchor_stamps"), ".parquet"))
+    scores = {item["anchor_id"]: item["score"] for item in graded["objects"]}
+    shown = stamps.filter(pc.is_in(stamps["anchor_id"], value_set=pa.array(sorted(scores))))
+    if shown.num_rows != len(scores):
+        # The stamps were cut again after this grading: their pictures are not what was scored.
+        return ""
+    path = draw.anchor_sheet(
+        shown, directory / f"{name}-objects.png", scores=scores, threshold=graded["threshold"]["score"]
+    )
+    caption = "Real objects by tier and class with their scores; framed: called lenses"
+    return h.figures([h.picture(path, caption, wide=True)])

@@ -245,7 +245,7 @@ def comparison_figure(comparison: Mapping[str, Any], path: str | Path) -> Path:
     panels = (
         ("AUC on test", [row["auc"] for row in models]),
         ("recall, Tier A", [row["recall"]["A"] for row in models]),
-        ("contamination, all look-alikes", [row["contamination_all"] for row in models]),
+        ("look-alikes called lenses", [row["contamination_all"] for row in models]),
     )
     with canvas(path, columns=3, size=(3.2, 0.9 + 0.5 * max(len(models), 2))) as axes_list:
         for axes, (title, items) in zip(axes_list, panels, strict=True):

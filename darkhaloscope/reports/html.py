@@ -14,7 +14,7 @@ from darkhaloscope.artifacts import ArtifactStore, atomic_path
 from darkhaloscope.evaluation.cutouts import read_cutouts
 from darkhaloscope.reports import figures as draw
 from darkhaloscope.reports import html_parts as h
-from darkhaloscope.reports.experiment_page import experiment_section
+from darkhaloscope.reports.experiment_page import experiment_section, stamp_picture
 from darkhaloscope.reports.stamps_rgb import picture_sheet
 from darkhaloscope.survey.release import get_release
 
@@ -191,9 +191,7 @@ def _real_cutouts(
     first = next(iter(scored))
     release = get_release(summary["experiments"][first]["config"]["survey"]["release"])
     real = read_cutouts(cutouts, release=release, size_px=int(summary["profile"]["stamp_px"]))
-    path = picture_sheet(
-        real.images, real.ids, directory / "real_cutouts.png", columns=6, title="Real cutouts of the survey"
-    )
+    path = picture_sheet(real.images, real.ids, directory / "real_cutouts.png", columns=6)
     rows = []
     for index, identity in enumerate(real.ids):
         cells = [h.text(identity)]
@@ -205,9 +203,8 @@ def _real_cutouts(
             )
         rows.append(cells)
     injected = [
-        h.picture(sheet, f"Injected and control stamps of {name}, the same stretch", wide=True)
+        stamp_picture(name, store, directory, f"Injected and control stamps of {name}, the same stretch")
         for name in scored
-        for sheet in _sheets(store, name)
     ]
     return (
         "<h3>Real cutouts beside injected stamps</h3>"
@@ -218,16 +215,6 @@ def _real_cutouts(
         )
         + h.table(("object", *(f"score, {name}" for name in scored)), rows)
     )
-
-
-def _sheets(store: ArtifactStore, name: str) -> list[Path]:
-    """Return the stamp sheet of the experiment's first tile."""
-    for tile in store.partitions("injected_stamps", name):
-        record = store.record("injected_stamps", name, tile)
-        found = store.paths(record, ".png")
-        if found:
-            return found[:1]
-    return []
 
 
 def _run(summary: Mapping[str, Any]) -> str:

@@ -27,9 +27,10 @@ header p { margin: 0 0 8px; color: var(--muted); }
 nav { margin: 10px 0 22px; font-size: 14px; }
 nav a { margin-right: 16px; color: var(--accent); text-decoration: none; }
 nav a:hover { text-decoration: underline; }
+td a { color: var(--ink); }
 h2 { font-size: 21px; margin: 44px 0 10px; padding-top: 10px; border-top: 2px solid var(--line); }
 h3 { font-size: 16px; margin: 26px 0 8px; }
-p, li { max-width: 78ch; }
+p, li { max-width: 90ch; }
 .note { color: var(--muted); font-size: 13.5px; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
         padding: 14px 16px; margin: 12px 0; overflow-x: auto; }

@@ -86,7 +86,7 @@ def picture_sheet(
     rows = max(1, -(-len(images) // columns))
     pictures = rgb(images)
     size = images.shape[-1]
-    with canvas(path, rows=rows, columns=columns, size=(1.35, 1.55), dpi=80, colours=None) as axes_list:
+    with canvas(path, rows=rows, columns=columns, size=(1.35, 1.55), dpi=90, colours=None) as axes_list:
         for axes in axes_list:
             axes.set_axis_off()
         for index, (axes, caption) in enumerate(zip(axes_list, captions, strict=False)):
@@ -209,7 +209,7 @@ def _first_of_each_kind(paths: Sequence[str | Path], per_kind: int) -> dict[str,
         for index, kind in enumerate(kinds):
             if len(chosen.setdefault(kind, [])) + sum(kinds[i] == kind for i in wanted) < per_kind:
                 wanted.append(index)
-        picked = rows.take(wanted)
+        picked = rows.take(pa.array(wanted, pa.int64()))
         images = tabular.pixels(picked, "image") if wanted else ()
         plain = picked.select(["control_kind", "theta_e_arcsec", "arc_snr_footprint_r"]).to_pylist()
         for row, image in zip(plain, images, strict=True):

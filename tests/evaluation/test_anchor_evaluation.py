@@ -60,7 +60,7 @@ def test_recall_and_false_positives_are_counted_over_hosts_at_the_threshold(poin
     assert (graded["recall"]["k"], graded["recall"]["n"]) == (2, 4)
     rates = {kind: (item["fpr"]["k"], item["fpr"]["n"]) for kind, item in graded["by_control_kind"].items()}
     assert rates == {"paired": (1, 4), "matched_light": (1, 2)}
-    # 4 positives against 6 controls, pairs in the right order: 0.9 and 0.8 beat 6; 0.2 beats 2, ties 1; 0.5 beats 4
+    # against 6 controls: 0.9 and 0.8 beat 6 each, 0.2 beats 2 and ties 1, 0.5 beats 4
     assert graded["auc"]["value"] == pytest.approx((6 + 6 + 2.5 + 4) / 24)
     assert canonical_json(graded)
 
