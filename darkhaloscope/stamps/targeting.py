@@ -21,7 +21,11 @@ LOG_UNIFORM_BINS = 6
 """Bins of log S/N in which the target is evened out."""
 
 MAX_VARIATION = 0.05
-"""Total variation distance from the target that thinning aims at: the limit of gate Q7."""
+"""Total variation distance from the target that thinning may leave, as gate Q7 allows.
+
+To it comes the distance that a sample of that size shows though it is drawn
+from the target: sqrt((bins - 1) / (2 pi n)). Small samples need not be flatter.
+"""
 
 KEPT = "kept"
 
@@ -107,8 +111,10 @@ def thin_evenly(ids: NDArray[np.str_], share: float, seed: int) -> BoolArray:
 def _largest_even_limit(counts: NDArray[np.intp]) -> int:
     """Return the largest number per bin that stays within the tolerated distance, or the best there is."""
     limits = np.arange(1, max(int(counts.max(initial=0)), 1) + 1)
-    distances = np.array([_variation(np.minimum(counts, limit)) for limit in limits])
-    within = distances <= max(MAX_VARIATION, distances.min())
+    kept = np.minimum(counts[None, :], limits[:, None])
+    distance = np.array([_variation(row) for row in kept])
+    scatter = np.sqrt((len(counts) - 1) / (2.0 * np.pi * np.maximum(kept.sum(axis=1), 1)))
+    within = distance <= np.maximum(MAX_VARIATION + scatter, distance.min())
     return int(limits[within].max())
 
 
