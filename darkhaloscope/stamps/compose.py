@@ -104,10 +104,10 @@ def _table(
             results["magnification"][row] = magnification
             _measure(results, row, added, invvar[row], hosts.good[at])
     ok = status == "ok"
-    fractions = np.where(present[:, None], 1.0 - hosts.good[host].mean(axis=(-2, -1)), np.nan)
-    valid = np.asarray(hosts.good[host].any(axis=(-2, -1)), dtype=bool)
+    good_share = hosts.good.mean(axis=(-2, -1))[host]
+    fractions = np.where(present[:, None], 1.0 - good_share, np.nan)
     bandset = [
-        "".join(b for b, is_valid in zip(BANDS, row, strict=True) if is_valid) for row in valid.tolist()
+        "".join(b for b, share in zip(BANDS, row, strict=True) if share) for row in good_share.tolist()
     ]
     finite = np.isfinite(image).all(axis=1) & np.isfinite(invvar).all(axis=1)
     offset = hosts.offset_px[host]

@@ -288,9 +288,10 @@ def _light_radii_px(
 
 def _second_moments_px2(templates: Images) -> FloatArray:
     """Return the mean squared distance of the light from the middle of each template."""
-    squared = StampGeometry(templates.shape[-1], 1.0).radius_px() ** 2
-    light = np.maximum(templates, 0.0).astype(np.float64)
-    return np.asarray((light * squared).sum(axis=(1, 2)) / light.sum(axis=(1, 2)))
+    squared = StampGeometry(templates.shape[-1], 1.0).radius_px().ravel() ** 2
+    light = np.maximum(templates, 0.0).reshape(len(templates), squared.size)
+    # einsum and not a matrix product: the sum of a row must not depend on the rows beside it.
+    return np.asarray(np.einsum("ni,i->n", light, squared) / light.sum(axis=1, dtype=np.float64))
 
 
 def light_radius_px(light: Images, offset_px: Any, quantile: float) -> float:
