@@ -15,7 +15,7 @@ from darkhaloscope.profiles import Profile, get_profile
 class Campaign(dg.ConfigurableResource):
     """Roots and sizes of a campaign."""
 
-    root: str = Field(default="runs/demo", description="Directory of the campaign; the store is below it.")
+    root: str = Field(default="runs/demo", description="Directory of the campaign; holds the store.")
     survey_root: str = Field(default="", description="Survey tree in DR10's layout; empty: <root>/survey.")
     cosmos_catalog: str = Field(
         default="", description="Folder in GalSim's RealGalaxyCatalog layout; empty: <root>/cosmos."

@@ -52,11 +52,11 @@ class MockSkyConfig:
 
     seed: int = 10
     tiles: tuple[str, ...] = ("276", "574", "575")
-    n_bricks: int = 22
+    n_bricks: int = 20
     n_pairs: int = 2
     brick_px: int = 1540
     brick_side_deg: float = 0.1
-    hosts_per_brick: int = 106
+    hosts_per_brick: int = 114
     field_per_arcmin2: float = 16.0
     stars_per_arcmin2: float = 2.0
     n_lenses: int = 40

@@ -17,8 +17,8 @@ def cell(brick):
 def test_the_demo_sky_has_the_bricks_that_splits_need():
     bricks = plan_bricks(MockSkyConfig())
     usable = [b for b in bricks if b.kind == "ok"]
-    assert len(usable) == 22
-    assert len({cell(b) for b in usable}) == 20
+    assert len(usable) == 20
+    assert len({cell(b) for b in usable}) == 18
     assert len({cell(b) // 16 for b in usable}) == 3
     assert sorted(b.kind for b in bricks if b.kind != "ok") == ["missing_band", "zero_coverage"]
     assert len({b.name for b in bricks}) == len(bricks)
