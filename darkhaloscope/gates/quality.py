@@ -127,8 +127,10 @@ def judge_conditions(measured: Measured, limits: Thresholds) -> Verdict:
         for c in comparisons
         if (c["d"] is not None and c["d"]["lower"] > d_limit.value) or c["ks"]["lower"] > ks_limit.value
     ]
-    worst = max(bad or comparisons, key=lambda c: (c["d"] or c["ks"])["lower"])
-    by_d = worst["d"] is not None and worst["d"]["lower"] >= worst["ks"]["lower"]
+    # beyond a limit the surest difference decides; within it the largest is worth telling
+    rank = "lower" if bad else "value"
+    worst = max(bad or comparisons, key=lambda c: (c["d"] or c["ks"])[rank])
+    by_d = worst["d"] is not None and (not bad or worst["d"]["lower"] > d_limit.value)
     deciding = Interval(**(worst["d"] if by_d else worst["ks"]))
     where = f"{worst['column']} of positives and {worst['kind']} in {worst['split']}"
     measure = "|d|" if by_d else "KS D"

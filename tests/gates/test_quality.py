@@ -26,7 +26,8 @@ def conditions(table, good):
 def test_sound_conditions_pass(good):
     verdict = conditions(good.table, good)
     assert verdict.status is GateStatus.PASS
-    assert verdict.n_effective > 100
+    assert verdict.n_effective >= 30
+    assert verdict.upper > verdict.value > 0.0
 
 
 def test_sharper_seeing_of_positives_fails(good):
