@@ -1,0 +1,151 @@
+"""Reading training shards: all rows, a stream, a sample by galaxy, or named tasks.
+
+How shards are made is in ``shards``; what a model sees is made from them in
+``preprocess``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from darkhaloscope import streams, tabular
+from darkhaloscope.errors import DataError, describe
+from darkhaloscope.schema import STAMPS, Role
+from darkhaloscope.survey.tiles import SPLITS
+
+
+class ShardSet:
+    """The shards of one experiment, read without loading more than is asked for.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Shard files; their names start with their split.
+
+    Raises
+    ------
+    DataError
+        If a file name names no split, or there are no files.
+    """
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self._paths = sorted((Path(path) for path in paths), key=lambda p: (_split_of(p), p.name))
+        if not self._paths:
+            raise DataError(describe("No shards", expected="at least one file", got=0))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Splits that have shards, in storage order."""
+        return tuple(split for split in SPLITS if self.paths(split))
+
+    def paths(self, split: str | None = None) -> list[Path]:
+        """Return the shard files of a split, or of all, in storage order."""
+        return [path for path in self._paths if split is None or SPLITS[_split_of(path)] == split]
+
+    def metadata(self, columns: Sequence[str] | None = None, split: str | None = None) -> pa.Table:
+        """Return columns of all rows in storage order; by default all but pixels."""
+        names = [c.name for c in STAMPS if c.role is not Role.PIXELS] if columns is None else list(columns)
+        return self.rows(split, names)
+
+    def rows(self, split: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return rows in storage order, by default with pixels; see :meth:`iter_batches` for large sets."""
+        paths = self.paths(split)
+        if not paths:
+            raise DataError(describe("Split has no shards", field=split, expected=f"one of {self.splits}"))
+        return tabular.read_table(paths, None if columns is None else list(columns))
+
+    def iter_batches(
+        self, split: str | None = None, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream rows in storage order, one row group at a time."""
+        return tabular.iter_batches(self.paths(split), columns)
+
+    def sample(
+        self,
+        n_hosts_per_class: int,
+        *,
+        seed: int,
+        split: str | None = None,
+        kinds: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Return the rows of a fixed number of galaxies of every class.
+
+        Galaxies are ranked by a hash of their id, the same for all classes, so
+        the classes of a paired set share their galaxies as far as they can.
+
+        Parameters
+        ----------
+        n_hosts_per_class : int
+            Galaxies per ``control_kind``; fewer where there are fewer.
+        seed : int
+            Key of the hash.
+        split : str, optional
+            One split only.
+        kinds : sequence of str, optional
+            Values of ``control_kind``; all by default.
+        columns : sequence of str, optional
+            Columns to read; all by default.
+
+        Returns
+        -------
+        pyarrow.Table
+            In storage order.
+        """
+        table = self.metadata(["host_id", "control_kind"], split)
+        host = np.asarray(table["host_id"].to_pylist(), dtype=str)
+        kind = np.asarray(table["control_kind"].to_pylist(), dtype=str)
+        key = streams.uniform(seed, "shard_sample", host)
+        chosen = np.zeros(len(host), dtype=bool)
+        for name in sorted(set(kind.tolist())) if kinds is None else kinds:
+            rows = np.flatnonzero(kind == name)
+            _, first, of_row = np.unique(host[rows], return_index=True, return_inverse=True)
+            rank = np.empty(len(first), dtype=np.intp)
+            rank[np.argsort(key[rows][first], kind="stable")] = np.arange(len(first))
+            chosen[rows[rank[of_row] < n_hosts_per_class]] = True
+        return self._take(np.flatnonzero(chosen), split, columns)
+
+    def load(self, task_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows of the given tasks in that order.
+
+        Raises
+        ------
+        DataError
+            If a task has no row.
+        """
+        known = self.metadata(["task_id"])["task_id"].combine_chunks()
+        index = pc.index_in(pa.array(task_ids, pa.string()), value_set=known)
+        if index.null_count:
+            missing = task_ids[pc.index(index.is_null(), True).as_py()]
+            raise DataError(describe("Task is not in the shards", field="task_id", row=missing))
+        rows, back = np.unique(index.to_numpy(), return_inverse=True)
+        return self._take(rows, None, columns).take(pa.array(back))
+
+    def _take(self, rows: NDArray[np.intp], split: str | None, columns: Sequence[str] | None) -> pa.Table:
+        """Return ascending row numbers of a split, holding one row group beside the result."""
+        names = STAMPS.names() if columns is None else list(columns)
+        parts: list[pa.Table] = []
+        start = 0
+        for batch in tabular.iter_batches(self.paths(split), names):
+            stop = start + batch.num_rows
+            inside = rows[(rows >= start) & (rows < stop)] - start
+            if len(inside) or not parts:
+                parts.append(pa.Table.from_batches([batch.take(pa.array(inside, pa.int64()))]))
+            start = stop
+        return pa.concat_tables(parts)
+
+
+def _split_of(path: Path) -> int:
+    """Return the place of a shard's split."""
+    name = path.name.partition("-")[0]
+    if name not in SPLITS:
+        raise DataError(
+            describe("Not a shard", file=path, expected=f"a name that starts with one of {SPLITS}")
+        )
+    return SPLITS.index(name)
