@@ -53,6 +53,21 @@ class StageMeter:
                 return
 
 
+def process_peak_mb() -> float:
+    """Return the largest resident size this process has had, in MB.
+
+    The kernel's high-water mark of this program is preferred: ``ru_maxrss`` of a
+    spawned process starts from its parent's.
+    """
+    try:
+        for line in (_PROC / "self" / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024.0
+    except OSError:  # no /proc here
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+
+
 def tree_memory_mb() -> float:
     """Return the memory of this process and its descendants now, in MB."""
     if not (_PROC / "self" / "task").is_dir():

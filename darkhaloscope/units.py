@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from darkhaloscope.artifacts import SIDECAR_SUFFIX, write_json
 from darkhaloscope.errors import ContractError, describe
 from darkhaloscope.hashing import hash_json, sha256_file
+from darkhaloscope.metering import process_peak_mb
 
 Unit = dict[str, Any]
 UnitResult = dict[str, Any]
@@ -78,7 +78,7 @@ def run_unit(function: str, unit: Unit) -> UnitResult:
         "bytes": output.stat().st_size,
         "sha256": sha256_file(output),
         "seconds": time.perf_counter() - started,
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
+        "peak_rss_mb": process_peak_mb(),
         "request": request,
         "resumed": False,
     }

@@ -25,7 +25,7 @@ class Campaign(dg.ConfigurableResource):
         description="Known lenses and look-alikes in lenscat's columns; "
         "empty: <survey root>/catalogs/known-objects.csv.",
     )
-    release: str = Field(default="dr10-south", description="Survey release, see darkhaloscope.survey.release.")
+    release: str = Field(default="dr10-south", description="Survey release by name.")
     profile: str = Field(default="demo", description="Sizes: demo, full or test.")
     tiles: list[str] = Field(default=[], description="Tiles of the campaign; empty: all of the footprint.")
     reuse: bool = Field(

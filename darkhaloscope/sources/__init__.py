@@ -6,7 +6,6 @@ What is lensed lives here; how it is lensed does not.
 from darkhaloscope.sources.bank import BankLimits, build_bank
 from darkhaloscope.sources.bankfile import SourceBank
 from darkhaloscope.sources.library import SourceLibrary, open_sources
-from darkhaloscope.sources.mock_cosmos import write_mock_cosmos
 from darkhaloscope.sources.population import draw_source_magnitudes, draw_source_rows
 from darkhaloscope.sources.sersic import SersicSources
 
@@ -19,5 +18,4 @@ __all__ = [
     "draw_source_magnitudes",
     "draw_source_rows",
     "open_sources",
-    "write_mock_cosmos",
 ]

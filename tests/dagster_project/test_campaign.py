@@ -119,15 +119,18 @@ def test_killed_build_resumes_to_the_same_bytes(two_workers, inputs, tmp_path):
 def test_each_data_job_runs_alone_from_the_dagster_command(inputs, tmp_path):
     """``dagster job execute`` as README shows it, on an instance of its own."""
     config = tmp_path / "campaign.yaml"
-    config.write_text(yaml.safe_dump({"resources": {"campaign": {"config": {"root": str(tmp_path), **inputs}}}}))
+    settings = {"root": str(tmp_path), **inputs}
+    config.write_text(yaml.safe_dump({"resources": {"campaign": {"config": settings}}}))
     with open_instance(tmp_path / "dagster"):
         pass
     campaign = Campaign(root=str(tmp_path), **inputs)
 
     def execute(job: str, **tags: str) -> None:
         subprocess.run(
-            [str(DAGSTER), "job", "execute", "-m", "dagster_project.definitions", "-j", job]
-            + ["-c", str(config), "--tags", json.dumps({f"dagster/{k}": v for k, v in tags.items()})],
+            [
+                *(str(DAGSTER), "job", "execute", "-m", "dagster_project.definitions", "-j", job),
+                *("-c", str(config), "--tags", json.dumps({f"dagster/{k}": v for k, v in tags.items()})),
+            ],
             cwd=PROJECT,
             env={**os.environ, "DAGSTER_HOME": str(tmp_path / "dagster")},
             capture_output=True,
