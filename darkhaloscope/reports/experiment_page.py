@@ -69,7 +69,7 @@ def _data(one: Mapping[str, Any]) -> str:
 
 
 def _stamps(name: str, store: ArtifactStore, directory: Path) -> str:
-    caption = "Stamps by kind, strongest arcs first: g r z in the colours of the survey's viewer"
+    caption = "Stamps by kind, arcs from strong to weak: g r z in the colours of the survey's viewer"
     found = stamp_picture(name, store, directory, caption)
     return h.figures([found]) if found else ""
 

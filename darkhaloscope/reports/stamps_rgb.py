@@ -23,6 +23,9 @@ from darkhaloscope.schema import BANDS
 RGB_SCALES = {"g": (2, 6.0), "r": (1, 3.4), "z": (0, 2.2)}
 """Colour plane and factor per band of ``sdss_rgb`` in legacypipe, the Legacy Surveys viewer."""
 
+POSITIVE_POOL = 5
+"""Positives read per positive shown: the strongest of few would flatter the sample, the first hide it."""
+
 _SOFTENING = 0.03
 _STRETCH = 20.0
 
@@ -119,7 +122,8 @@ def stamp_sheet(paths: Sequence[str | Path], path: str | Path, *, per_kind: int 
     ----------
     paths : sequence of path
         Files of schema ``STAMPS``, read in order until every kind that is found
-        has ``per_kind`` stamps or the files end.
+        has enough stamps or the files end. Positives are spread evenly over the
+        ranks of arc S/N of the first ``POSITIVE_POOL`` times ``per_kind``.
     path : path
         PNG.
     per_kind : int
@@ -135,6 +139,7 @@ def stamp_sheet(paths: Sequence[str | Path], path: str | Path, *, per_kind: int 
     captions: list[str] = []
     for kind in order:
         rows = sorted(chosen[kind], key=lambda row: -(row["arc_snr_footprint_r"] or 0.0))
+        rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, per_kind).round().astype(int))]
         for slot in range(per_kind):
             here = rows[slot] if slot < len(rows) else None
             images.append(blank if here is None else here["image"])
@@ -207,18 +212,23 @@ def _first_of_each_kind(paths: Sequence[str | Path], per_kind: int) -> dict[str,
         kinds = rows["control_kind"].to_pylist()
         wanted: list[int] = []
         for index, kind in enumerate(kinds):
-            if len(chosen.setdefault(kind, [])) + sum(kinds[i] == kind for i in wanted) < per_kind:
+            held = len(chosen.setdefault(kind, [])) + sum(kinds[i] == kind for i in wanted)
+            if held < _enough(kind, per_kind):
                 wanted.append(index)
         picked = rows.take(pa.array(wanted, pa.int64()))
         images = tabular.pixels(picked, "image") if wanted else ()
         plain = picked.select(["control_kind", "theta_e_arcsec", "arc_snr_footprint_r"]).to_pylist()
         for row, image in zip(plain, images, strict=True):
             chosen[row["control_kind"]].append({**row, "image": image})
-        if len(chosen) > 1 and all(len(found) >= per_kind for found in chosen.values()):
+        if len(chosen) > 1 and all(len(found) >= _enough(kind, per_kind) for kind, found in chosen.items()):
             break
     if not chosen:
         raise DataError(describe("No stamp has pixels", file=str(paths[0]), field="status", expected="ok"))
     return chosen
+
+
+def _enough(kind: str, per_kind: int) -> int:
+    return per_kind * (POSITIVE_POOL if kind == "positive" else 1)
 
 
 def _caption(kind: str, row: Mapping[str, Any]) -> str:

@@ -167,6 +167,28 @@ def test_a_whole_evaluation_is_one_json_record(checkpoint_path, model, shards, s
     assert numbers["auc_lower"] <= numbers["auc"] <= numbers["auc_upper"]
 
 
+@pytest.mark.parametrize(("trained_on", "graded"), [(False, 2), (True, 1)])
+def test_lookalikes_a_model_was_trained_on_do_not_grade_it(
+    checkpoint_path, shards, survey_tree, tmp_path, trained_on, graded
+):
+    rows = [world.at(world.galaxy(0, 1)), world.at(world.galaxy(1, 1), type="ring", ref=world.RINGS)]
+    stamps = world.stamps(survey_tree, rows, tmp_path)
+    at = stamps.column_names.index("tier")
+    tiers = pa.array([stamps["tier"][0].as_py(), "lookalike_train"])
+    stamps = stamps.set_column(at, stamps.schema.field("tier"), tiers)
+    experiment = synthetic.experiment()
+    controls = experiment.controls.model_copy(update={"hard_negatives": trained_on})
+    record = evaluate_anchors(
+        checkpoint_path,
+        shards,
+        stamps,
+        experiment=experiment.model_copy(update={"controls": controls}),
+        profile=TEST,
+    )
+    assert len(record["objects"]) == graded
+    assert record["not_scored"] == ({"trained_on": 1} if trained_on else {})
+
+
 def test_no_scorable_anchor_is_an_error(checkpoint_path, shards, survey_tree, tmp_path):
     stamps = world.stamps(survey_tree, [world.at(world.galaxy(0, 0), 30.0)], tmp_path)
     with pytest.raises(DataError, match=r"No anchor can be scored.*no_source"):
