@@ -37,7 +37,10 @@ Score = Callable[[Images, pa.Table], FloatArray]
 """Stamps (n, 3, size, size) in nMgy/px and their rows to probabilities, shape (n,)."""
 
 NULL_MAG = 100.0
-"""A source of 1e-31 nMgy: it and its photon noise pass through every step and change no bit of a stamp."""
+"""A source of 1e-31 nMgy: it and its photon noise pass through every step and leave no mark."""
+
+MARK_NMGY = 1e-12
+"""A pixel changed by more was marked by the path; the null source itself shows only on exact zeros."""
 
 SKY_RADIUS_PX = 16.0
 """Sky is resampled from beyond this radius, outside every arc."""
@@ -125,7 +128,7 @@ def measure_null_injection(trial: Trial, score: Score, *, experiment: Experiment
     above = int((p_null > _DETECTED).sum())
     return {
         **measured,
-        "changed_rows": int((image != trial.bare).any(axis=(1, 2, 3)).sum()),
+        "changed_rows": int((np.abs(image - trial.bare) > MARK_NMGY).any(axis=(1, 2, 3)).sum()),
         "auc": grouped_auc_interval(labels, p, galaxies, n_boot, experiment.seed).to_dict(),
         "mean_p": mean_interval(p_null, trial.galaxies).to_dict(),
         "share": clopper_pearson(above, n).to_dict(),
