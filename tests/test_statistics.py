@@ -79,6 +79,12 @@ def test_repeated_rows_of_a_galaxy_add_no_information():
     assert naive.upper - naive.lower < 0.5 * (once.upper - once.lower)
 
 
+def test_resamples_count_ties_half():
+    label = rng().random(100) < 0.5
+    tied = st.grouped_auc_interval(label, np.ones(100), np.arange(100), 50, 1)
+    assert (tied.value, tied.lower, tied.upper) == (0.5, 0.5, 0.5)
+
+
 def test_auc_interval_covers_and_is_reproducible():
     hits = []
     for key in range(150):

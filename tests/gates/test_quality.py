@@ -167,6 +167,17 @@ def test_a_small_loss_of_one_class_only_fails_on_its_ratio():
     assert "times as often" in verdict.reason
 
 
+def test_losses_gathered_in_one_bin_fail_though_few_overall():
+    measured = {
+        "lost_and_planned": {"positive": [8, 4000], "paired": [2, 4000]},
+        "reasons": {"bad_pixels_z": 10},
+        "positives_by_bin": {"seeing r 1.45-1.80 arcsec": [8, 100], "seeing r 1.00-1.45 arcsec": [0, 3900]},
+    }
+    verdict = quality.judge_losses(measured, LIMITS)
+    assert verdict.status is GateStatus.FAIL
+    assert "seeing r 1.45-1.80" in verdict.reason
+
+
 @pytest.mark.parametrize("counts", [[0, 40], [1, 40], [2, 300]])
 def test_few_losses_are_noise(counts):
     measured = {

@@ -162,6 +162,21 @@ def test_a_treatment_that_hides_the_arc_fails(good):
     assert "model view" in verdict.reason
 
 
+def test_a_treatment_that_costs_much_fails_though_something_is_left():
+    measured = {
+        "has_matched_light": True,
+        "galaxies": {"positive": 900, "matched_light": 900},
+        "raw": {"value": 0.82, "lower": 0.79, "upper": 0.85, "n": 500},
+        "model": {"value": 0.71, "lower": 0.68, "upper": 0.74, "n": 500},
+        "loss": {"value": 0.11, "lower": 0.07, "upper": 0.15, "n": 500},
+    }
+    verdict = shortcut.judge_signal(measured, LIMITS)
+    assert verdict.status is GateStatus.FAIL
+    assert "costs a probe" in verdict.reason
+    less = {**measured, "loss": {"value": 0.06, "lower": 0.02, "upper": 0.1, "n": 500}}
+    assert shortcut.judge_signal(less, LIMITS).status is GateStatus.PASS
+
+
 def test_positives_without_arcs_have_no_signal(good):
     """Probe, split and labels are not enough: nothing is seen where there is nothing."""
     rng = np.random.Generator(np.random.Philox(key=5))
