@@ -63,7 +63,7 @@ def draw_effects(path: Path, effects: Mapping[str, Mapping[str, Any]], limit: fl
                 axes.plot(d["value"], y, "o", ms=3, color=COLOURS[kind], label=kind if row == 0 else None)
     axes.set_yticks(range(len(columns)), columns, fontsize=7)
     axes.invert_yaxis()
-    axes.set_xlabel("Cohen's d, positives minus controls (grey: harmless)")
+    axes.set_xlabel("Cohen's d between the classes (grey: harmless)")
     axes.set_title(title, fontsize=9)
     if columns:
         axes.legend(fontsize=7, loc="lower right")
@@ -179,7 +179,7 @@ def draw_brightness(path: Path, views: Mapping[str, Measured], low: float, high:
         axes.plot(raw["value"], y, "o", ms=4, color=colour)
     axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=7)
     axes.invert_yaxis()
-    axes.set_xlabel("mean r within 8 px, positives over controls (grey: limit against matched light)")
+    axes.set_xlabel("mean r < 8 px, positives over controls (grey: allowed)")
     return _save(figure, path)
 
 
