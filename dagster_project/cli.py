@@ -218,6 +218,47 @@ def run(
     )
 
 
+@cli.command()
+@click.argument("task_id")
+@_ROOT
+@click.option("-e", "--experiment", required=True, help="Experiment of the row.")
+@click.option("--profile", type=click.Choice(sorted(PROFILES)), default="demo", show_default=True)
+def render(*, task_id: str, root: Path, experiment: str, profile: str) -> None:
+    """Make one stored row again from its identity, compare it byte for byte, and draw it.
+
+    Reads the manifest, the host cutouts and the bank below ROOT; writes
+    ROOT/renders/TASK_ID.png. Exits 1 if a stored value differs.
+    """
+    from assets.experiments import get_experiment
+    from assets.sources import BANK_FILE
+    from darkhaloscope import tabular
+    from darkhaloscope.reports.stamps_rgb import picture_sheet
+    from darkhaloscope.stamps.rerender import differences, find_stored_row, render_row
+    from resources.campaign import Campaign
+
+    campaign = Campaign(root=str(root), profile=profile)
+    store = campaign.store
+    stored, tile = find_stored_row(store, experiment, task_id)
+    made = render_row(
+        task_id,
+        experiment=get_experiment(experiment),
+        profile=campaign.sizes,
+        manifest_paths=store.paths(store.record("manifest", experiment, tile), ".parquet"),
+        host_paths=store.paths(store.record("host_cutouts", tile), ".parquet"),
+        bank_path=store.paths(store.record("cosmos_bank"), BANK_FILE)[0],
+    )
+    picture = picture_sheet(
+        tabular.pixels(made, "image"),
+        [f"{made['control_kind'][0]} on {made['host_id'][0]}"],
+        root / "renders" / f"{task_id}.png",
+    )
+    differing = differences(stored, made).get(task_id, [])
+    _CONSOLE.print(f"picture  {picture}", highlight=False)
+    if differing:
+        raise click.ClickException(f"stored and rendered row differ in {', '.join(differing)}")
+    _CONSOLE.print(f"{task_id}: every stored byte made again")
+
+
 def _campaign(
     *,
     root: Path,

@@ -42,6 +42,9 @@ _SQUARE_PX = 1.0
 _NO_CLIP = 1e9
 
 
+_DEPTH_STEP_MAG = 0.01
+
+
 class SampleReader(Protocol):
     """The part of ``stamps.shards.ShardSet`` that reads a sample with pixels."""
 
@@ -353,5 +356,12 @@ def _ring(size: int, radius_px: float) -> NDArray[np.intp]:
 
 
 def sample_columns(sample: Sample) -> Mapping[str, FloatArray]:
-    """Return the pixel statistics that Q1 compares between the classes."""
-    return {f"invvar_median_{band}": sample.invvar_median[:, b] for b, band in enumerate(BANDS)}
+    """Return the pixel statistics that Q1 compares between the classes.
+
+    The median inverse variance is given as a depth in steps of 0.01 mag. All
+    stamps of a brick share one depth, so without a step the wings of an arc,
+    whose photon noise shifts the median by 1e-4, would look like another sky.
+    """
+    invvar = np.maximum(sample.invvar_median, np.finfo(np.float32).tiny)  # a dead plane is Q2's to name
+    depth_mag = np.round(1.25 * np.log10(invvar) / _DEPTH_STEP_MAG) * _DEPTH_STEP_MAG
+    return {f"invvar_median_{band}": depth_mag[:, b] for b, band in enumerate(BANDS)}

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from darkhaloscope import tabular
+from darkhaloscope.artifacts import ArtifactStore
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.profiles import Profile
@@ -86,6 +87,32 @@ def render_row(
         manifest_paths=manifest_paths,
         host_paths=host_paths,
         bank_path=bank_path,
+    )
+
+
+def find_stored_row(store: ArtifactStore, experiment: str, task_id: str) -> tuple[pa.Table, str]:
+    """Return the stored stamp of a task and its tile.
+
+    Raises
+    ------
+    DataError
+        If no committed tile of the experiment holds the task.
+    """
+    tiles = store.partitions("injected_stamps", experiment)
+    for tile in tiles:
+        for path in store.paths(store.record("injected_stamps", experiment, tile), ".parquet"):
+            row = pc.index(tabular.read_table(path, ["task_id"])["task_id"], task_id).as_py()
+            if row >= 0:
+                return tabular.read_table(path).slice(row, 1), tile
+    raise DataError(
+        describe(
+            "No stored stamp of this task",
+            file=store.directory("injected_stamps", experiment),
+            field="task_id",
+            row=task_id,
+            got=f"{len(tiles)} tiles searched",
+            hint="task ids are in the manifest; name the experiment they belong to",
+        )
     )
 
 
