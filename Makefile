@@ -23,7 +23,7 @@ demo: install  ## Run the main job: a whole campaign on a mock sky, ending in a 
 
 test: install lint  ## Lint, types, import rules, definitions and every test
 	$(BIN)/dagster definitions validate --workspace workspace.yaml
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: install  ## ruff, mypy (strict on the library) and the import rules
 	$(BIN)/ruff check .

@@ -22,7 +22,8 @@ from darkhaloscope.profiles import PROFILES
 DEMO_ROOT = Path("runs/demo")
 MOCK_GALAXIES = {"demo": 300, "test": 60, "full": 2000}
 DEMO_EXPERIMENTS = ("gen5-cosmos", "gen6")
-_CONSOLE = Console()
+_LOG_WIDTH = 150
+_CONSOLE = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
 
 
 def main() -> None:

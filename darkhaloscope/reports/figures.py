@@ -255,7 +255,7 @@ def comparison_figure(comparison: Mapping[str, Any], path: str | Path) -> Path:
                 x, y, err = _error_bars([{**item, "x": index}], "x")
                 axes.errorbar(y, x, xerr=err, fmt="o", color=SERIES[index % len(SERIES)], capsize=3)
             axes.set_yticks(range(len(models)), [row["experiment"] for row in models])
-            axes.set(xlim=(-0.02, 1.02), ylim=(len(models) - 0.5, -0.5), title=title)
+            axes.set(xlim=(-0.02, 1.02), ylim=(max(len(models), 1) - 0.5, -0.5), title=title)
     return Path(path)
 
 

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from assets.experiments import EXPERIMENT_NAMES
+from dagster_project.cli import cli
 from dagster_project.definitions import build_defs
 from dagster_project.runner import open_instance, plan, run_campaign
+from darkhaloscope import tabular
+from darkhaloscope.errors import DataError
 from darkhaloscope.gates.registry import DATA_GATES
 from darkhaloscope.gates.result import GateReport
 from darkhaloscope.sources.mock_cosmos import write_mock_cosmos
@@ -149,3 +153,26 @@ def test_plan_covers_every_job_and_partition_once():
     assert len(steps) == len({(job, str(key)) for job, key in steps})
     assert {job for job, _ in steps} == {step.name for step in STEPS}
     assert sum(job == "stamps" for job, _ in steps) == 4
+
+
+@pytest.mark.parametrize("kind", ["positive", "matched_light", "unpaired"])
+def test_any_stored_row_is_made_again_from_its_id(two_workers, kind):
+    store = two_workers.store
+    tile = two_workers.campaign_tiles()[0]
+    record = store.record("injected_stamps", "gen6", tile)
+    rows = tabular.read_table(store.paths(record, ".parquet"), ["task_id", "control_kind"])
+    task = rows["task_id"][rows["control_kind"].to_pylist().index(kind)].as_py()
+    done = CliRunner().invoke(
+        cli, ["render", task, "-e", "gen6", "--root", two_workers.root, "--profile", "test"]
+    )
+    assert done.exit_code == 0, done.output
+    assert (Path(two_workers.root) / "renders" / f"{task}.png").stat().st_size > 1000
+
+
+def test_render_of_an_unknown_task_says_where_it_looked(two_workers):
+    with pytest.raises(DataError, match=r"No stored stamp of this task .*row feed.*tiles searched"):
+        CliRunner().invoke(
+            cli,
+            ["render", "feed", "-e", "gen6", "--root", two_workers.root, "--profile", "test"],
+            catch_exceptions=False,
+        )

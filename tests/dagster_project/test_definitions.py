@@ -101,14 +101,17 @@ def test_definitions_load_with_no_environment_and_no_network(tmp_path):
         "sys.addaudithook(refuse)\n"
         "import dagster_project.definitions as d; print(len(list(d.defs.resolve_all_asset_specs())))"
     )
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
-        cwd=tmp_path,
+        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin", "HOME": str(home)},
+        cwd=here,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(len(SPECS))
-    assert list(tmp_path.iterdir()) == []
+    assert list(here.iterdir()) == []
