@@ -1,10 +1,12 @@
 """Dagster metadata of an artefact: numbers under stable keys, links and pictures."""
 
 import base64
+import io
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from PIL import Image
 
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
 
@@ -41,9 +43,24 @@ def record_metadata(
 
 
 def picture_metadata(path: Path) -> dict[str, Any]:
-    """Return the path of a figure and, if small enough for the event log, the figure itself."""
-    metadata: dict[str, Any] = {f"{path.stem}_path": dg.MetadataValue.path(path)}
+    """Return the path of a figure and a picture of it small enough for the event log."""
+    kind, content = _small_picture(path)
+    encoded = base64.b64encode(content).decode()
+    return {
+        f"{path.stem}_path": dg.MetadataValue.path(path),
+        path.stem: dg.MetadataValue.md(f"![{path.stem}](data:image/{kind};base64,{encoded})"),
+    }
+
+
+def _small_picture(path: Path) -> tuple[str, bytes]:
+    """Return a PNG as it is if it is small, else as the largest JPEG that is."""
     if path.stat().st_size <= MAX_INLINE_PICTURE_BYTES:
-        encoded = base64.b64encode(path.read_bytes()).decode()
-        metadata[path.stem] = dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{encoded})")
-    return metadata
+        return "png", path.read_bytes()
+    with Image.open(path) as figure:
+        picture = figure.convert("RGB")
+    while True:
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=70)
+        if buffer.tell() <= MAX_INLINE_PICTURE_BYTES:
+            return "jpeg", buffer.getvalue()
+        picture = picture.resize((picture.width * 4 // 5, picture.height * 4 // 5))
