@@ -1,7 +1,6 @@
 """Grading: real objects, the selection function, all experiments side by side."""
 
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -61,7 +60,7 @@ def anchor_evaluation(context: dg.AssetExecutionContext, campaign: Campaign) -> 
         figures.score_figure(record, staging / "scores.png")
         figures.reliability_figure(record, staging / "reliability.png")
         return Built(
-            summary=_grades(record),
+            summary=grading.grade_numbers(record),
             pictures=["rates.png", "roc.png", "scores.png", "reliability.png"],
         )
 
@@ -113,7 +112,7 @@ def selection_function(context: dg.AssetExecutionContext, campaign: Campaign) ->
         )
         write_json(staging / selection.RECORD_NAME, record)
         figures.selection_figure(record, staging / "selection.png")
-        return Built(summary=_cell_numbers(record), pictures=["selection.png"])
+        return Built(summary=selection.selection_numbers(record), pictures=["selection.png"])
 
     return build_partition(
         context,
@@ -161,30 +160,3 @@ def model_comparison(context: dg.AssetExecutionContext, campaign: Campaign) -> d
         inputs={record.key: record.content_hash for record in records.values()},
         reuse=campaign.reuse,
     )
-
-
-def _grades(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the numbers that the dashboard plots over time; a rate that cannot be stated is left out."""
-    grades = {"threshold": record["threshold"]["score"], **_rate("auc", record["test"]["auc"])}
-    for tier, rate in record["recall"].items():
-        grades |= _rate(f"recall_{tier}", rate)
-    return grades | _rate("contamination", record["contamination_all"])
-
-
-def _rate(name: str, rate: dict[str, Any]) -> dict[str, float]:
-    numbers = {
-        name: rate["value"],
-        f"{name}_lower": rate["lower"],
-        f"{name}_upper": rate["upper"],
-        f"{name}_n": rate["n"],
-    }
-    return {key: number for key, number in numbers.items() if number is not None}
-
-
-def _cell_numbers(record: dict[str, Any]) -> dict[str, Any]:
-    filled = [cell for cell in record["cells"] if cell["n"]]
-    return {
-        "cells": len(record["cells"]),
-        "cells_filled": len(filled),
-        "injections": sum(c["n"] for c in filled),
-    }

@@ -262,7 +262,7 @@ def grade_anchors(anchors: pa.Table, scores: FloatArray, point: OperatingPoint) 
     }
 
 
-def headline_numbers(record: dict[str, Any]) -> dict[str, Any]:
+def grade_numbers(record: dict[str, Any]) -> dict[str, Any]:
     """Return the numbers of an evaluation record that a dashboard shows, each with its limits."""
     numbers: dict[str, Any] = {}
     rates = {f"recall_{tier}": rate for tier, rate in record["recall"].items()}

@@ -135,7 +135,7 @@ def measure_selection(
     }
 
 
-def headline_numbers(record: dict[str, Any]) -> dict[str, Any]:
+def selection_numbers(record: dict[str, Any]) -> dict[str, Any]:
     """Return the numbers of a selection record that a dashboard shows."""
     cells = record["cells"]
     found, tried = sum(cell["k"] for cell in cells), sum(cell["n"] for cell in cells)

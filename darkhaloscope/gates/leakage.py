@@ -100,7 +100,7 @@ def judge_sky(measured: Measured, limits: Thresholds) -> Verdict:
     return passed(limit, reason, measured, value=0, n=n)
 
 
-def measure_hosts(shards: MetadataReader, population: Population) -> Measured:
+def measure_shared_hosts(shards: MetadataReader, population: Population) -> Measured:
     """Look for host galaxies in two splits, by id and by position (L2)."""
     pairs = np.unique(np.stack([population.host, population.split]), axis=1)
     hosts, splits_of_host = np.unique(pairs[0], return_counts=True)

@@ -246,7 +246,7 @@ class _DataGates:
         return [replace(leakage.judge_sky(measured, self.limits), figure=name)]
 
     def galaxies(self) -> list[Verdict]:
-        measured = leakage.measure_hosts(self.shards, self.population)
+        measured = leakage.measure_shared_hosts(self.shards, self.population)
         return [leakage.judge_hosts(measured, self.limits)]
 
     def sources(self) -> list[Verdict]:

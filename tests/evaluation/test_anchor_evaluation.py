@@ -9,8 +9,8 @@ from darkhaloscope.errors import DataError
 from darkhaloscope.evaluation.anchor_evaluation import (
     evaluate_anchors,
     grade_anchors,
+    grade_numbers,
     grade_test,
-    headline_numbers,
     operating_point,
     score_test_split,
 )
@@ -162,7 +162,7 @@ def test_a_whole_evaluation_is_one_json_record(checkpoint_path, model, shards, s
     assert not record["threshold"]["certifiable"]
     expected = model.score(tabular.pixels(stamps.slice(0, 2), "image"), stamps.slice(0, 2))
     assert [o["score"] for o in record["objects"]] == expected.tolist()
-    numbers = headline_numbers(record)
+    numbers = grade_numbers(record)
     assert numbers["contamination_n"] == 1
     assert numbers["auc_lower"] <= numbers["auc"] <= numbers["auc_upper"]
 

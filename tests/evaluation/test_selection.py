@@ -12,8 +12,8 @@ from darkhaloscope.evaluation import selection
 from darkhaloscope.evaluation.rates import OperatingPoint, Rate
 from darkhaloscope.evaluation.selection import (
     draw_tasks,
-    headline_numbers,
     measure_selection,
+    selection_numbers,
     summarise_cells,
 )
 from darkhaloscope.hashing import canonical_json
@@ -108,7 +108,7 @@ def test_every_cell_is_there_with_its_count_and_the_empty_ones_say_so(
     filled = [cell for cell in record["cells"] if cell["n_hosts"]]
     assert filled
     assert all(cell["n"] + cell["lost"] == PROFILE.selection_per_cell for cell in filled)
-    numbers = headline_numbers(record)
+    numbers = selection_numbers(record)
     assert numbers["injected"] == sum(cell["n"] for cell in record["cells"])
     assert numbers["empty_cells"] >= 2
 

@@ -64,7 +64,10 @@ def test_one_split_proves_nothing(good, name):
     table = keep(good.table, values(good.table, "split") == name)
     rows = Rows(table)
     assert sky(table).status is GateStatus.FAIL
-    assert leakage.judge_hosts(leakage.measure_hosts(rows, rows.population), LIMITS).status is GateStatus.FAIL
+    assert (
+        leakage.judge_hosts(leakage.measure_shared_hosts(rows, rows.population), LIMITS).status
+        is GateStatus.FAIL
+    )
     assert (
         leakage.judge_sources(leakage.measure_sources(rows, rows.population), LIMITS).status
         is GateStatus.FAIL
@@ -72,7 +75,7 @@ def test_one_split_proves_nothing(good, name):
 
 
 def hosts(table):
-    return leakage.judge_hosts(leakage.measure_hosts(Rows(table), Rows(table).population), LIMITS)
+    return leakage.judge_hosts(leakage.measure_shared_hosts(Rows(table), Rows(table).population), LIMITS)
 
 
 def test_disjoint_hosts_pass(good):

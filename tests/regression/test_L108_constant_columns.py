@@ -23,7 +23,7 @@ def test_an_empty_input_is_not_clean(gate_set):
         quality.judge_bands(quality.measure_bands(rows, population, {}), LIMITS),
         quality.judge_finite(quality.measure_finite(rows, population, 0), LIMITS),
         quality.judge_classes(quality.measure_classes(population, Controls(), (0.7, 0.15, 0.15)), LIMITS),
-        leakage.judge_hosts(leakage.measure_hosts(rows, population), LIMITS),
+        leakage.judge_hosts(leakage.measure_shared_hosts(rows, population), LIMITS),
         leakage.judge_sources(leakage.measure_sources(rows, population), LIMITS),
     ]
     assert {verdict.status for verdict in verdicts} == {GateStatus.FAIL}

@@ -52,7 +52,7 @@ class Bench:
         )
 
     def l2(self, table):
-        return leakage.judge_hosts(leakage.measure_hosts(Rows(table), Rows(table).population), LIMITS)
+        return leakage.judge_hosts(leakage.measure_shared_hosts(Rows(table), Rows(table).population), LIMITS)
 
     def l3(self, table):
         return leakage.judge_sources(leakage.measure_sources(Rows(table), Rows(table).population), LIMITS)

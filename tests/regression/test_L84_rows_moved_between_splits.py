@@ -12,7 +12,7 @@ def test_rows_relabelled_by_their_own_hash_are_found_three_times(gate_set):
     rows = Rows(relabelled_rows(gate_set.table))
     verdicts = [
         leakage.judge_sky(leakage.measure_sky(rows, rows.population, Split(guard_deg=0.0), None), LIMITS),
-        leakage.judge_hosts(leakage.measure_hosts(rows, rows.population), LIMITS),
+        leakage.judge_hosts(leakage.measure_shared_hosts(rows, rows.population), LIMITS),
         leakage.judge_sources(leakage.measure_sources(rows, rows.population), LIMITS),
     ]
     assert [verdict.status for verdict in verdicts] == [GateStatus.FAIL] * 3
