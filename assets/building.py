@@ -5,8 +5,8 @@ what is common to all: resume or reuse, commit, measure, turn a user's error
 into a failure that is not retried, and give Dagster numbers under stable keys.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,17 +59,23 @@ class Built:
         )
 
 
-@contextmanager
-def user_errors_fail_once() -> Iterator[None]:
-    """Turn a user's error into a failure that no retry policy repeats.
+def fails_once(
+    function: Callable[..., dg.MaterializeResult],
+) -> Callable[..., dg.MaterializeResult]:
+    """Turn a user's error in an asset into a failure that no retry policy repeats.
 
     The same input gives the same error; repeating it costs time and, on a
     cluster, money.
     """
-    try:
-        yield
-    except UserError as error:
-        raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **named: Any) -> dg.MaterializeResult:
+        try:
+            return function(*arguments, **named)
+        except UserError as error:
+            raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
+
+    return guarded
 
 
 def build_partition(
@@ -108,7 +114,7 @@ def build_partition(
     MaterializeResult
         With the content hash as data version.
     """
-    with user_errors_fail_once(), StageMeter() as meter:
+    with StageMeter() as meter:
         record = _reusable(store, name, partition, config_hash, code_version, inputs) if reuse else None
         reused = record is not None
         if record is None:

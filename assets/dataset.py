@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.anchors import anchor_catalog
-from assets.building import OWNER, Built, build_partition, value_counts
+from assets.building import OWNER, Built, build_partition, fails_once, value_counts
 from assets.experiments import get_experiment
 from assets.partitions import (
     all_tiles_of_one_experiment,
@@ -58,6 +58,7 @@ def _keys(context: dg.AssetExecutionContext) -> tuple[str, str]:
     kinds={"python", "parquet"},
     **_COMMON,
 )
+@fails_once
 def manifest(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
     """One row per task of a tile: identities, split and every drawn parameter; nothing is drawn later."""
     store, sizes = campaign.store, campaign.sizes
@@ -111,6 +112,7 @@ def manifest(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Materi
     kinds={"python", "numba", "parquet"},
     **_COMMON,
 )
+@fails_once
 def injected_stamps(
     context: dg.AssetExecutionContext, campaign: Campaign, compute: dg.ResourceParam[Compute]
 ) -> dg.MaterializeResult:
@@ -173,6 +175,7 @@ def tile_records(campaign: Campaign, name: str, experiment: str) -> dict[str, Ar
     kinds={"python", "parquet"},
     **_COMMON,
 )
+@fails_once
 def training_shards(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
     """Shuffled, fixed-size shards per split with the S/N target applied; refuses stamps off the manifest."""
     store, sizes, name = campaign.store, campaign.sizes, context.partition_key

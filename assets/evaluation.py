@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.anchors import anchor_stamps
-from assets.building import OWNER, Built, build_partition
+from assets.building import OWNER, Built, build_partition, fails_once
 from assets.dataset import training_shards
 from assets.enforcement import hold_gates, hold_pointing
 from assets.experiments import EXPERIMENT_NAMES, get_experiment
@@ -35,6 +35,7 @@ _COMMON = {"group_name": "evaluation", "owners": [OWNER], "code_version": _CODE}
     kinds={"python", "torch", "json"},
     **_COMMON,
 )
+@fails_once
 def anchor_evaluation(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
     """Recall by tier and contamination by class on real objects, at a threshold frozen on controls."""
     store, sizes, name = campaign.store, campaign.sizes, context.partition_key
@@ -89,6 +90,7 @@ def anchor_evaluation(context: dg.AssetExecutionContext, campaign: Campaign) -> 
     kinds={"python", "torch", "json"},
     **_COMMON,
 )
+@fails_once
 def selection_function(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
     """C(theta_E, seeing) by injection and recovery on test hosts at the frozen threshold."""
     store, sizes, name = campaign.store, campaign.sizes, context.partition_key
@@ -132,6 +134,7 @@ def selection_function(context: dg.AssetExecutionContext, campaign: Campaign) ->
     kinds={"python", "json"},
     **_COMMON,
 )
+@fails_once
 def model_comparison(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
     """All graded experiments side by side, and the choices in which they differ."""
     store, sizes = campaign.store, campaign.sizes

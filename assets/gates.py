@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.building import OWNER, Built, build_partition
+from assets.building import OWNER, Built, build_partition, fails_once
 from assets.dataset import injected_stamps, tile_records, training_shards
 from assets.enforcement import check_results, read_report
 from assets.experiments import get_experiment
@@ -50,6 +50,7 @@ _COMMON = {"group_name": "gates", "owners": [OWNER], "code_version": _CODE, "par
     kinds={"python", "json", "markdown"},
     **_COMMON,
 )
+@fails_once
 def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
     """Verdict of every data gate for exactly these shards: JSON, Markdown and figures."""
     store, sizes, name = campaign.store, campaign.sizes, context.partition_key
@@ -95,6 +96,7 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
     kinds={"python", "torch", "json"},
     **_COMMON,
 )
+@fails_once
 def model_gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
     """Verdict of every behaviour gate for exactly this checkpoint."""
     store, sizes, name = campaign.store, campaign.sizes, context.partition_key

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pyarrow.compute as pc
 
-from assets.building import OWNER, Built, build_partition, value_counts
+from assets.building import OWNER, Built, build_partition, fails_once, value_counts
 from assets.partitions import TILE_PARTITIONS_NAME, tiles
 from darkhaloscope import tabular
 from darkhaloscope.hashing import code_version, hash_json
@@ -28,6 +28,7 @@ _COMMON = {"group_name": "sky", "owners": [OWNER], "code_version": _CODE}
 
 
 @dg.asset(kinds={"python", "fits", "parquet"}, **_COMMON)
+@fails_once
 def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
     """Bricks of the survey root with seeing, depth and what is missing; registers the tiles."""
     release = get_release(campaign.release)
@@ -66,6 +67,7 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
 
 
 @dg.asset(deps=[footprint], partitions_def=tiles, kinds={"python", "fits", "parquet"}, **_COMMON)
+@fails_once
 def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
     """Parent galaxies of a tile from the sweeps: every selection flag, and the first cut a row failed."""
     release, tile = get_release(campaign.release), context.partition_key
@@ -105,6 +107,7 @@ def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
 
 
 @dg.asset(deps=[lrg_parents, footprint], partitions_def=tiles, kinds={"python", "fits", "parquet"}, **_COMMON)
+@fails_once
 def host_cutouts(
     context: dg.AssetExecutionContext, campaign: Campaign, compute: dg.ResourceParam[Compute]
 ) -> dg.MaterializeResult:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.building import OWNER, Built, build_partition
+from assets.building import OWNER, Built, build_partition, fails_once
 from darkhaloscope.hashing import code_version, hash_json
 from darkhaloscope.reports import figures_bank
 from darkhaloscope.sources import bank
@@ -21,6 +21,7 @@ BANK_SEED = 1
     code_version=_CODE,
     kinds={"python", "fits", "hdf5"},
 )
+@fails_once
 def cosmos_bank(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
     """Masked, background-subtracted templates of real galaxies with their catalogue truth and a split."""
     sizes = campaign.sizes

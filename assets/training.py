@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.building import OWNER, Built, build_partition
+from assets.building import OWNER, Built, build_partition, fails_once
 from assets.dataset import training_shards
 from assets.enforcement import hold_gates
 from assets.experiments import get_experiment
@@ -28,6 +28,7 @@ RECORD_FILE = "record.json"
     code_version=_CODE,
     kinds={"python", "torch"},
 )
+@fails_once
 def checkpoint(
     context: dg.AssetExecutionContext, campaign: Campaign, trainer: dg.ResourceParam[Trainer]
 ) -> dg.MaterializeResult:

@@ -40,7 +40,10 @@ def main() -> None:
     except click.Abort:
         sys.exit(130)
     except UserError as error:
-        Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False)
+        # Messages carry places in brackets, which are not markup.
+        Console(stderr=True, width=_LOG_WIDTH).print(
+            f"{type(error).__name__}: {error}", style="red", highlight=False, markup=False
+        )
         sys.exit(2)
 
 
@@ -301,8 +304,8 @@ def _campaign(
             f"{step.seconds:6.1f} s  {step.peak_mb:6.0f} MB",
             highlight=False,
         )
-        if step.error:
-            _CONSOLE.print(f"          {step.error}", style="red", highlight=False)
+        for line in step.error.splitlines():
+            _CONSOLE.print(f"          {line}", style="red", highlight=False, markup=False)
 
     with open_instance(root / "dagster") as instance:
         steps = run_campaign(defs, instance, experiments, tiles, on_end=on_end)

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -144,26 +145,27 @@ def _run(
         success=result.success,
         seconds=meter.seconds,
         peak_mb=meter.peak_mb,
-        error="" if result.success else _first_error(result),
+        error="" if result.success else _errors(result),
     )
 
 
-def _first_error(result: dg.ExecuteInProcessResult) -> str:
-    """Return the description of the first failure, as its author wrote it."""
+def _errors(result: dg.ExecuteInProcessResult) -> str:
+    """Return what failed, one line per shut check or failed step, as its author wrote it."""
     shut = [
         f"{check.check_name} of {check.asset_key.to_user_string()}: {check.description}"
         for check in result.get_asset_check_evaluations()
         if not check.passed and check.blocking and check.severity is dg.AssetCheckSeverity.ERROR
     ]
     if shut:
-        return "; ".join(shut)
-    for event in result.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
-            if failure.user_failure_data is not None and failure.user_failure_data.description:
-                return str(failure.user_failure_data.description)
-            error = failure.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            return f"{error.cls_name}: {error.message.strip()}" if error is not None else event.message
-    return "the run failed; see its log in the UI"
+        return "\n".join(shut)
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    return "\n".join(_failure(failure) for failure in failures) or "the run failed; see its log in the UI"
+
+
+def _failure(failure: Any) -> str:
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return str(failure.user_failure_data.description)
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return f"{error.cls_name}: {error.message.strip()}" if error is not None else "unknown failure"
