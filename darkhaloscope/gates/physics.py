@@ -26,6 +26,7 @@ from darkhaloscope.lensing.noise import NEIGHBOUR_CORRELATION
 from darkhaloscope.lensing.reference import oracle_flux_nmgy
 from darkhaloscope.schema import BANDS, per_band
 from darkhaloscope.sources.library import SourceLibrary
+from darkhaloscope.stamps.light import LENS_COLUMNS
 from darkhaloscope.statistics import Interval, clopper_pearson
 from darkhaloscope.streams import generator, uniform
 from darkhaloscope.survey.release import get_release
@@ -39,17 +40,6 @@ _MARGIN_PX = 8
 
 _NOISE_SIGMAS = 3.0
 _BOOTSTRAP = 200
-
-_LENS_COLUMNS = (
-    "theta_e_arcsec",
-    "lens_q",
-    "lens_phi_rad",
-    "gamma1",
-    "gamma2",
-    "src_x_arcsec",
-    "src_y_arcsec",
-    "src_rotation_rad",
-)
 
 
 def measure_flux(
@@ -226,7 +216,7 @@ def _oracle_flux(
         src_flip=np.asarray(rows["src_flip"].to_pylist(), dtype=bool),
         psf_fwhm_arcsec=np.stack([floats(rows[name]) for name in per_band("psf_fwhm_{b}_arcsec")], axis=1),
         flux_nmgy=10.0 ** (0.4 * (22.5 - magnitudes)),
-        **{name: floats(rows[name]) for name in _LENS_COLUMNS},
+        **{name: floats(rows[name]) for name in LENS_COLUMNS},
     )
 
 

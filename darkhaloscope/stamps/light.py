@@ -42,7 +42,7 @@ blurred arc it would be blurred twice and lie farther out than the arc's.
 
 _RADIAL_BIN_PX = 0.25
 
-_LENS_COLUMNS = (
+LENS_COLUMNS = (
     "theta_e_arcsec",
     "lens_q",
     "lens_phi_rad",
@@ -52,6 +52,7 @@ _LENS_COLUMNS = (
     "src_y_arcsec",
     "src_rotation_rad",
 )
+"""Manifest columns that the renderers take under their own names."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ def _lensed(
         src_flip=np.asarray(rows["src_flip"].to_pylist(), dtype=bool),
         psf_fwhm_arcsec=fwhm_arcsec,
         flux_nmgy=flux_nmgy,
-        **{name: rows[name].to_numpy() for name in _LENS_COLUMNS},
+        **{name: rows[name].to_numpy() for name in LENS_COLUMNS},
     )
 
 
