@@ -37,7 +37,7 @@ def test_l45_disc_behind_a_round_lens(radius):
 def test_l45_small_source_off_the_axis(offset):
     """Two images inside theta_E: total magnification 2 theta_E / beta."""
     template, _ = disc(0.1)
-    rendered = render_lensed(**round_lens(template, offset), sampling=Sampling(2, 8))
+    rendered = render_lensed(**round_lens(template, offset), quality=Sampling(2, 8))
     assert rendered.magnification[0] == pytest.approx(2 * 1.5 / offset, rel=0.01)
 
 
