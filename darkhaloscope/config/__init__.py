@@ -15,7 +15,6 @@ from darkhaloscope.config.sections import (
     Model,
     Noise,
     Preprocess,
-    SnrTargeting,
     Sources,
     Split,
     Survey,
@@ -23,6 +22,7 @@ from darkhaloscope.config.sections import (
     Training,
     Waiver,
 )
+from darkhaloscope.config.targeting import SnrTargeting
 
 __all__ = [
     "DATASET_SECTIONS",

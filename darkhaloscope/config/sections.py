@@ -8,19 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from darkhaloscope.config.base import Fraction, Positive, Section
+from darkhaloscope.config.targeting import SnrTargeting
 from darkhaloscope.hashing import hash_json
 from darkhaloscope.profiles import Profile
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, and no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Survey(Section):
@@ -159,23 +152,6 @@ class Noise(Section):
     """
 
     arc_shot_noise: bool = True
-
-
-class SnrTargeting(Section):
-    """Which achieved S/N reaches the training shards.
-
-    Parameters
-    ----------
-    mode : str
-        ``none``; ``floor`` drops groups whose positive lies outside
-        [low, high]; ``log_uniform`` also thins to a log-uniform distribution.
-    low, high : float
-        Limits in footprint S/N in r.
-    """
-
-    mode: Literal["none", "floor", "log_uniform"] = "none"
-    low: Annotated[float, Field(ge=0.0)] = 2.0
-    high: Positive = 50.0
 
 
 class Split(Section):
