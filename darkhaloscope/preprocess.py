@@ -26,15 +26,11 @@ from scipy.special import ndtri
 from darkhaloscope.config import Preprocess
 from darkhaloscope.errors import ConfigError, ContractError, DataError, describe
 from darkhaloscope.hashing import hash_json
+from darkhaloscope.lensing.geometry import StampGeometry, outer_pixels
 from darkhaloscope.schema import BANDS, STAMPS, Role
+from darkhaloscope.statistics.robust import median_and_sigma
 
 FloatImages = NDArray[np.float32]
-
-OUTER_RADIUS_FRACTION = 0.25
-"""The outer region is r > this share of the stamp's side, so it scales with the stamp."""
-
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 _VERSION = 1
 _METADATA_LIMIT_SIGMA = 5.0
@@ -235,7 +231,7 @@ class PreprocessSpec:
         """
         cropped = self._crop(stamps)
         self._require(_rowwise_all(np.isfinite(cropped)), "Stamp has NaN or infinite pixels")
-        median, sigma = _median_and_sigma(cropped, self._region())
+        median, sigma = median_and_sigma(cropped, self._region())
         self._require(_rowwise_all(sigma > 0.0), "Stamp has a band without scatter")
         out = (cropped - median[:, :, None, None]) * (np.float32(1.0) / sigma[:, :, None, None])
         if self.centre != "none":
@@ -256,7 +252,7 @@ class PreprocessSpec:
         median, sigma : ndarray of float32, shape (n, bands)
             nMgy per pixel.
         """
-        return _median_and_sigma(self._crop(stamps), self._region())
+        return median_and_sigma(self._crop(stamps), self._region())
 
     def valid_rows(self, stamps: NDArray[Any]) -> NDArray[np.bool_]:
         """Say which stamps :meth:`images` accepts, so that the others get a status.
@@ -272,7 +268,7 @@ class PreprocessSpec:
         """
         cropped = self._crop(stamps)
         valid = _rowwise_all(np.isfinite(cropped))
-        _, sigma = _median_and_sigma(cropped[valid], self._region())
+        _, sigma = median_and_sigma(cropped[valid], self._region())
         valid[valid] = _rowwise_all(sigma > 0.0)
         return valid
 
@@ -288,7 +284,7 @@ class PreprocessSpec:
         return np.asarray(stamps[:, :, window, window], dtype=np.float32)
 
     def _region(self) -> NDArray[np.intp]:
-        return _outer_pixels(self.crop_px) if self.normalisation == "outer_mad" else _all_pixels(self.crop_px)
+        return outer_pixels(self.crop_px) if self.normalisation == "outer_mad" else _all_pixels(self.crop_px)
 
     def _require(self, good: NDArray[np.bool_], what: str) -> None:
         if not good.all():
@@ -364,17 +360,6 @@ def _rowwise_all(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(np.all(flat, axis=1), dtype=np.bool_)
 
 
-def _radius_px(side: int) -> NDArray[np.float64]:
-    """Return the distance of each pixel from the stamp's centre, shape (side, side)."""
-    axis = np.arange(side, dtype=np.float64) - (side - 1) / 2.0
-    return np.asarray(np.hypot(axis[:, None], axis[None, :]), dtype=np.float64)
-
-
-@lru_cache(maxsize=16)
-def _outer_pixels(side: int) -> NDArray[np.intp]:
-    return np.flatnonzero(_radius_px(side).ravel() > OUTER_RADIUS_FRACTION * side)
-
-
 @lru_cache(maxsize=16)
 def _all_pixels(side: int) -> NDArray[np.intp]:
     return np.arange(side * side)
@@ -382,47 +367,7 @@ def _all_pixels(side: int) -> NDArray[np.intp]:
 
 @lru_cache(maxsize=16)
 def _centre_pixels(side: int, radius_px: float) -> NDArray[np.bool_]:
-    return np.asarray(_radius_px(side) < radius_px)
-
-
-def _median_and_sigma(stamps: FloatImages, region: NDArray[np.intp]) -> tuple[FloatImages, FloatImages]:
-    """Return the median and 1.4826 MAD of each plane over the pixels of ``region``.
-
-    One short buffer is partitioned in place per plane: it stays in the first
-    cache, where the axis-wise calls of numpy would copy whole batches.
-
-    Parameters
-    ----------
-    stamps : ndarray of float32, shape (n, bands, side, side)
-    region : ndarray of int, shape (m,)
-        Flat pixel indices.
-
-    Returns
-    -------
-    median, sigma : ndarray of float32, shape (n, bands)
-    """
-    n, bands = stamps.shape[:2]
-    planes = stamps.reshape(n * bands, math.prod(stamps.shape[2:]))
-    median = np.empty(n * bands, dtype=np.float32)
-    sigma = np.empty(n * bands, dtype=np.float32)
-    buffer = np.empty(len(region), dtype=np.float32)
-    for i in range(n * bands):
-        np.take(planes[i], region, out=buffer)
-        median[i] = _partition_median(buffer)
-        buffer -= median[i]
-        np.abs(buffer, out=buffer)
-        sigma[i] = MAD_TO_SIGMA * _partition_median(buffer)
-    return median.reshape(n, bands), sigma.reshape(n, bands)
-
-
-def _partition_median(buffer: FloatImages) -> np.float32:
-    """Return the median of ``buffer``, which is reordered."""
-    half = len(buffer) // 2
-    buffer.partition(half)
-    if len(buffer) % 2:
-        return np.float32(buffer[half])
-    # the largest of the lower half is its neighbour; partitioning for both costs twice
-    return np.float32(0.5) * np.float32(buffer[:half].max() + buffer[half])
+    return np.asarray(StampGeometry(side, 1.0).radius_px() < radius_px)
 
 
 def _content_noise(stamp: FloatImages, shape: tuple[int, ...]) -> FloatImages:

@@ -24,6 +24,25 @@ def _digest(seed: int, stream: str, identity: str, size: int) -> bytes:
     return hashlib.blake2b(f"{seed}\x1f{stream}\x1f{identity}".encode(), digest_size=size).digest()
 
 
+def bits(seed: int, stream: str, ids: Iterable[str]) -> NDArray[np.uint64]:
+    """Draw 64 random bits for every id: a number below, or the key of a generator of one's own.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the experiment.
+    stream : str
+        Name of the decision.
+    ids : iterable of str, length n
+        Identities.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n,)
+    """
+    return np.array([int.from_bytes(_digest(seed, stream, i, 8), "little") for i in ids], dtype=np.uint64)
+
+
 def uniform(seed: int, stream: str, ids: Iterable[str]) -> FloatArray:
     """Draw one number in the open interval (0, 1) for every id.
 
@@ -41,9 +60,7 @@ def uniform(seed: int, stream: str, ids: Iterable[str]) -> FloatArray:
     ndarray of float64, shape (n,)
         Multiples of 2**-53, offset by 2**-54 so that 0 and 1 never occur.
     """
-    integers = np.array(
-        [int.from_bytes(_digest(seed, stream, i, 8), "little") >> 11 for i in ids], dtype=np.uint64
-    )
+    integers = bits(seed, stream, ids) >> np.uint64(11)
     return (integers.astype(np.float64) + 0.5) / _TWO_POW_53
 
 
@@ -59,6 +76,18 @@ def generator(seed: int, stream: str, identity: str) -> np.random.Generator:
     """
     key = np.frombuffer(_digest(seed, stream, identity, 16), dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
+
+
+def keys(seed: int, stream: str, ids: Iterable[str]) -> NDArray[np.uint32]:
+    """Return a 128-bit key for every id, for generators that count instead of stepping.
+
+    Returns
+    -------
+    ndarray of uint32, shape (n, 4)
+        Little-endian words, the same on every platform.
+    """
+    text = b"".join(_digest(seed, stream, identity, 16) for identity in ids)
+    return np.frombuffer(text, dtype="<u4").reshape(-1, 4).astype(np.uint32)
 
 
 def digest_id(*parts: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from darkhaloscope.errors import DataError, describe
 
 FloatArray = NDArray[np.float64]
+
+OUTER_RADIUS_FRACTION = 0.25
+"""The outer region is r > this share of the stamp's side, so it scales with the stamp."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,13 @@ class StampGeometry:
         """
         axis = np.arange(self.size_px) - self.centre_px
         return np.asarray(np.hypot(axis[None, :] - x_offset_px, axis[:, None] - y_offset_px))
+
+
+@lru_cache(maxsize=16)
+def outer_pixels(size_px: int) -> NDArray[np.intp]:
+    """Return the flat indices of the pixels that measure a stamp's sky: r > side / 4."""
+    radius_px = StampGeometry(size_px, 1.0).radius_px()
+    return np.flatnonzero(radius_px.ravel() > OUTER_RADIUS_FRACTION * size_px)
 
 
 class Window(NamedTuple):
