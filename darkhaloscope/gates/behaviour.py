@@ -229,6 +229,9 @@ def null_injections(trial: Trial, experiment: Experiment) -> pa.Table:
         place = rows.column_names.index(name)
         magnitude = pa.array(np.full(rows.num_rows, NULL_MAG), pa.float64())
         rows = rows.set_column(place, rows.schema.field(name), magnitude)
+    # no flux reaches an S/N
+    place = rows.column_names.index("target_snr")
+    rows = rows.set_column(place, rows.schema.field("target_snr"), pa.nulls(rows.num_rows, pa.float64()))
     # only what make_stamps asks of a library is there: ids and sizes play no part in rendering
     sources = cast("SourceLibrary", _FlatSources())
     return make_stamps(rows, hosts=trial.hosts, sources=sources, experiment=experiment)

@@ -223,7 +223,22 @@ _TRUTH = [
     Column("src_y_arcsec", _F64, _T, "arcsec", "source minus deflector along y", nullable=True),
     Column("src_rotation_rad", _F64, _T, "rad", "rotation of the source template", nullable=True),
     Column("src_flip", _BOOL, _T, "", "template mirrored in x before rotation", nullable=True),
-    *_by_band("src_mag_{b}", _F64, _T, "mag", "unlensed source magnitude in {b}", nullable=True),
+    *_by_band(
+        "src_mag_{b}",
+        _F64,
+        _T,
+        "mag",
+        "unlensed source magnitude in {b}: as drawn in a manifest, as applied in a stamp",
+        nullable=True,
+    ),
+    Column(
+        "target_snr",
+        _F64,
+        _T,
+        "",
+        "footprint S/N in r that the source flux is chosen for, null where the drawn flux is applied",
+        nullable=True,
+    ),
     Column("z_lens", _F64, _T, "", "lens redshift, null where none is assumed", nullable=True),
     Column("z_source", _F64, _T, "", "source redshift, null where unknown", nullable=True),
     Column(
@@ -237,11 +252,11 @@ _TRUTH = [
     Column("light_azimuth_rad", _F64, _T, "rad", "azimuth at which matched light is put", nullable=True),
 ]
 
-MANIFEST = TableSchema("manifest", 1, (*_IDENTITY, *_TRUTH, *_CONDITIONS))
+MANIFEST = TableSchema("manifest", 2, (*_IDENTITY, *_TRUTH, *_CONDITIONS))
 
 STAMPS = TableSchema(
     "stamps",
-    1,
+    2,
     (
         *_IDENTITY,
         *_TRUTH,
@@ -265,6 +280,14 @@ STAMPS = TableSchema(
         ),
         Column("arc_snr_stamp_r", _F64, _R, "", "sum a / sqrt(sum var) over the stamp in r", nullable=True),
         Column("arc_snr_max_r", _F64, _R, "", "largest single-pixel a sqrt(ivar) in r", nullable=True),
+        Column(
+            "sampling_weight",
+            _F64,
+            _R,
+            "",
+            "weight that brings the rows back to the physical prior; 1 where S/N was not aimed at",
+            nullable=True,
+        ),
         *_pixels(nullable=True),
     ),
 )

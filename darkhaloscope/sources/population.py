@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope import config
-from darkhaloscope.errors import DataError, describe
+from darkhaloscope.errors import ConfigError, DataError, describe
 from darkhaloscope.streams import normal, uniform
 
 FloatArray = NDArray[np.float64]
@@ -73,6 +73,56 @@ def draw_source_magnitudes(
         choice = (uniform(seed, "source_host_dmag", ids) * len(offsets)).astype(np.int64)
         mag_r = _finite(host_mag_r, "host_mag_r", ids) + offsets[choice]
     return np.column_stack([mag_r + g_r, mag_r, mag_r - r_z])
+
+
+def prior_density_per_mag(
+    sources: config.Sources, *, mag_f814w: ArrayLike, mag_r: ArrayLike, r_z: ArrayLike
+) -> FloatArray:
+    """Return the physical density of a source's unlensed r magnitude.
+
+    Every galaxy is as bright as it was catalogued, dimmed: p(r) = 1 / (high - low)
+    where r - F814W - share of (r - z) lies within ``dimming_mag`` = (low, high), and 0
+    elsewhere. Over a set of sources this is their own distribution of
+    magnitudes, smoothed by the dimming and joined to their sizes, whichever way
+    the experiment draws its magnitudes.
+
+    Parameters
+    ----------
+    sources : config.Sources
+        ``dimming_mag``.
+    mag_f814w : array_like, shape (n,)
+        F814W magnitude (AB) of each source.
+    mag_r : array_like, shape (n,)
+        Where the density is asked for (AB).
+    r_z : array_like, shape (n,)
+        Colour of each source.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Unit: 1/mag.
+
+    Raises
+    ------
+    DataError
+        If an F814W magnitude is not finite.
+    ConfigError
+        If the dimming has no width, so that there is no density.
+    """
+    low, high = sources.dimming_mag
+    if not low < high:
+        raise ConfigError(
+            describe(
+                "A prior of one magnitude has no density",
+                field="sources.dimming_mag",
+                expected="[low, high] with low < high",
+                got=list(sources.dimming_mag),
+            )
+        )
+    mag_r = np.asarray(mag_r, dtype=np.float64)
+    base = _finite(mag_f814w, "mag_f814w", [str(row) for row in range(len(mag_r))])
+    dimming = mag_r - base - F814W_BETWEEN_R_AND_Z * np.asarray(r_z, dtype=np.float64)
+    return np.asarray(((dimming >= low) & (dimming <= high)) / (high - low))
 
 
 def draw_source_rows(

@@ -68,7 +68,7 @@ def make_stamps(
     # -1 is the blank row of a host that is not there.
     host = np.array([hosts.row_of.get(name, -1) for name in rows["host_id"].to_pylist()], dtype=np.intp)
     status = np.array(["host_missing" if h < 0 else hosts.status[h] for h in host], dtype=object)
-    light = added_light(rows, twins, status, hosts, sources, geometry)
+    light = added_light(rows, twins, status, hosts, sources, geometry, experiment)
     return _table(rows, host, status, light, hosts, experiment)
 
 
@@ -84,8 +84,15 @@ def _table(
     n, present = rows.num_rows, host >= 0
     image, invvar = hosts.image[host], hosts.invvar[host]
     results: dict[str, FloatArray] = {name: np.full(n, np.nan) for name in _RESULTS}
+    results["sampling_weight"][:] = 1.0
+    magnitudes = {
+        name: rows[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in per_band("src_mag_{b}")
+    }
     ids = rows["task_id"].to_pylist()
     for light in lights:
+        results["sampling_weight"][light.rows] = light.weight
+        for applied in magnitudes.values():
+            applied[light.rows] -= 2.5 * np.log10(light.flux_scale)
         for row, added, magnification in zip(light.rows, light.image, light.magnification, strict=True):
             if status[row] != "ok":
                 continue
@@ -120,6 +127,7 @@ def _table(
         "nan_pixels": np.where(present, (~finite).sum(axis=(-2, -1)), 0),
         "bandset": bandset,
         **{name: _nullable(np.where(ok, values, np.nan)) for name, values in results.items()},
+        **{name: _nullable(values) for name, values in magnitudes.items()},
         "image": _pixels_or_null("image", image, ok),
         "invvar": _pixels_or_null("invvar", invvar, ok),
         "maskbits": _pixels_or_null("maskbits", hosts.maskbits[host], ok),
@@ -134,6 +142,7 @@ _RESULTS = (
     *per_band("arc_snr_footprint_{b}"),
     "arc_snr_stamp_r",
     "arc_snr_max_r",
+    "sampling_weight",
 )
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkhaloscope import streams
-from darkhaloscope.config import Lens, Sources
+from darkhaloscope.config import Lens, SnrTargeting, Sources
+from darkhaloscope.stamps.snr_target import declared_target
 
 FloatArray = NDArray[np.float64]
 
@@ -79,6 +80,14 @@ def draw_orientation(sources: Sources, ids: Sequence[str], seed: int) -> tuple[F
         return np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
     rotation = 2.0 * np.pi * streams.uniform(seed, "src_rotation", ids)
     return rotation, streams.uniform(seed, "src_flip", ids) < 0.5
+
+
+def draw_target_snr(targeting: SnrTargeting, ids: Sequence[str], seed: int) -> FloatArray:
+    """Draw the footprint S/N that each positive's flux is chosen for; NaN unless the flux is chosen."""
+    target = declared_target(targeting)
+    if targeting.mode != "choose_flux" or target is None:
+        return np.full(len(ids), np.nan)
+    return target.quantile(streams.uniform(seed, "target_snr", ids))
 
 
 def draw_light_position(ids: Sequence[str], seed: int) -> dict[str, Any]:

@@ -8,19 +8,21 @@ placed where a share of the arc's light lies. Hosts are not changed here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from darkhaloscope.config import Experiment
 from darkhaloscope.errors import ContractError, describe
 from darkhaloscope.lensing.geometry import StampGeometry
 from darkhaloscope.lensing.psf import MOFFAT_BETA, moffat_scale_arcsec
 from darkhaloscope.lensing.render import Rendered, render_lensed, render_unlensed
 from darkhaloscope.schema import BANDS, per_band
 from darkhaloscope.sources.library import SourceLibrary
+from darkhaloscope.stamps.chosen_flux import choose_flux
 from darkhaloscope.stamps.hostpixels import HostStamps
 from darkhaloscope.stamps.kinds import MATCHED_LIGHT, POSITIVE
 
@@ -67,6 +69,10 @@ class Light:
         nMgy/px.
     magnification : ndarray, shape (k,)
         NaN for unlensed light.
+    flux_scale : ndarray, shape (k,)
+        Applied flux over that of the manifest row, alike in all bands.
+    weight : ndarray, shape (k,)
+        Sampling weight; that of the twin for matched light.
     status : list of str, length k
         ``ok``, or why the light cannot be added.
     """
@@ -74,6 +80,8 @@ class Light:
     rows: NDArray[np.intp]
     image: Images
     magnification: FloatArray
+    flux_scale: FloatArray
+    weight: FloatArray
     status: list[str]
 
 
@@ -84,6 +92,7 @@ def added_light(
     hosts: HostStamps,
     sources: SourceLibrary,
     geometry: StampGeometry,
+    experiment: Experiment,
 ) -> list[Light]:
     """Render the light of positives and of matched-light rows.
 
@@ -102,6 +111,8 @@ def added_light(
         Templates.
     geometry : StampGeometry
         Of the stamps.
+    experiment : Experiment
+        How the flux is chosen of rows that aim at an S/N.
 
     Returns
     -------
@@ -115,15 +126,36 @@ def added_light(
     """
     kind = np.asarray(rows["control_kind"].to_pylist(), dtype=object)
     positive = np.flatnonzero((kind == POSITIVE) & (status == "ok"))
-    arcs = _arcs(rows, positive, hosts, sources, geometry)
+    arcs = _arcs(rows, positive, hosts, sources, geometry, experiment)
     status[positive] = arcs.status
 
     matched = np.flatnonzero((kind == MATCHED_LIGHT) & (status == "ok"))
-    twin_rows, twin_flux, usable = _twins_of(rows, matched, arcs, twins, hosts, sources, geometry)
-    status[matched[~usable]] = "twin_lost"
-    light = _matched_light(rows, matched[usable], twin_rows, twin_flux[usable], hosts, sources, geometry)
+    twin_of = _twins_of(rows, matched, arcs, twins, hosts, sources, geometry, experiment)
+    status[matched[~twin_of.usable]] = "twin_lost"
+    light = _matched_light(rows, matched[twin_of.usable], twin_of, hosts, sources, geometry)
     status[light.rows] = light.status
     return [arcs, light]
+
+
+class _Twins(NamedTuple):
+    """Twins of m matched-light rows.
+
+    Attributes
+    ----------
+    rows : pyarrow.Table
+        MANIFEST rows of the usable twins, u rows in the order of the m.
+    flux_nmgy : ndarray, shape (u, bands)
+        Flux of their arcs on their stamps.
+    weight : ndarray, shape (u,)
+        Their sampling weights.
+    usable : ndarray of bool, shape (m,)
+        Whether the twin has a stamp.
+    """
+
+    rows: pa.Table
+    flux_nmgy: FloatArray
+    weight: FloatArray
+    usable: NDArray[np.bool_]
 
 
 def _twins_of(
@@ -134,26 +166,17 @@ def _twins_of(
     hosts: HostStamps,
     sources: SourceLibrary,
     geometry: StampGeometry,
-) -> tuple[pa.Table, FloatArray, NDArray[np.bool_]]:
-    """Find the twin of every matched-light row.
-
-    Returns
-    -------
-    rows : pyarrow.Table
-        MANIFEST rows of the usable twins, in the order of ``matched``.
-    flux : ndarray, shape (len(matched), bands)
-        Flux of their arcs on their stamps; NaN where the twin is lost.
-    usable : ndarray of bool, shape (len(matched),)
-        Whether the twin has a stamp.
-    """
-    flux_of = _fluxes(rows, arcs)
+    experiment: Experiment,
+) -> _Twins:
+    """Find the twin of every matched-light row."""
+    known = _fluxes(rows, arcs)
     tables = [rows.filter(pc.equal(rows["control_kind"], POSITIVE))]
     if twins is not None and twins.num_rows:
         on_stamp = [hosts.status[hosts.row_of[h]] == "ok" if h in hosts.row_of else False
                     for h in twins["host_id"].to_pylist()]  # fmt: skip
-        known = pc.is_in(twins["task_id"], value_set=tables[0]["task_id"].combine_chunks())
-        new = np.flatnonzero(np.asarray(on_stamp) & ~known.to_numpy())
-        flux_of |= _fluxes(twins, _arcs(twins, new, hosts, sources, geometry))
+        here = pc.is_in(twins["task_id"], value_set=tables[0]["task_id"].combine_chunks())
+        new = np.flatnonzero(np.asarray(on_stamp) & ~here.to_numpy())
+        known |= _fluxes(twins, _arcs(twins, new, hosts, sources, geometry, experiment))
         tables.append(twins)
     positives = pa.concat_tables(tables)
     asked = rows["twin_task_id"].take(pa.array(matched)).combine_chunks()
@@ -161,27 +184,33 @@ def _twins_of(
     if index.null_count:
         missing = asked.filter(index.is_null())[0].as_py()
         raise ContractError(describe("Matched light without its twin", field="twin_task_id", row=missing))
-    nothing = np.full(len(BANDS), np.nan)
-    flux = np.array([flux_of.get(name, nothing) for name in asked.to_pylist()]).reshape(-1, len(BANDS))
-    usable = np.isfinite(flux).all(axis=1)
-    return positives.take(index.filter(pa.array(usable))), flux, usable
+    names = asked.to_pylist()
+    usable = np.array([name in known for name in names], dtype=bool)
+    found = [known[name] for name in names if name in known]
+    return _Twins(
+        rows=positives.take(index.filter(pa.array(usable))),
+        flux_nmgy=np.array([flux for flux, _ in found]).reshape(-1, len(BANDS)),
+        weight=np.array([weight for _, weight in found], dtype=np.float64),
+        usable=usable,
+    )
 
 
-def _fluxes(table: pa.Table, arcs: Light) -> dict[str, FloatArray]:
-    """Return the flux per band on the stamp of every arc that could be added, by task id."""
+def _fluxes(table: pa.Table, arcs: Light) -> dict[str, tuple[FloatArray, float]]:
+    """Return flux per band on the stamp and weight of every arc that could be added, by task id."""
     ids = table["task_id"].take(pa.array(arcs.rows)).to_pylist()
     flux = arcs.image.sum(axis=(-2, -1), dtype=np.float64)
     return {
-        name: flux[i] for i, (name, status) in enumerate(zip(ids, arcs.status, strict=True)) if status == "ok"
+        name: (flux[i], float(arcs.weight[i]))
+        for i, (name, status) in enumerate(zip(ids, arcs.status, strict=True))
+        if status == "ok"
     }
 
 
-def _light(rows: NDArray[np.intp], image: Images, magnification: FloatArray, total_nmgy: FloatArray) -> Light:
+def _status(image: Images, total_nmgy: FloatArray) -> NDArray[Any]:
     """Judge rendered light against its flux before PSF and stamp edges, shape (k, bands)."""
     finite = np.isfinite(image).all(axis=(1, 2, 3))
     on_stamp = (image.sum(axis=(-2, -1), dtype=np.float64) > MIN_SHARE_ON_STAMP * total_nmgy).all(axis=1)
-    status = np.where(finite, np.where(on_stamp, "ok", "light_off_stamp"), "light_non_finite")
-    return Light(rows, image, magnification, status.tolist())
+    return np.where(finite, np.where(on_stamp, "ok", "light_off_stamp"), "light_non_finite").astype(object)
 
 
 def _arcs(
@@ -190,14 +219,20 @@ def _arcs(
     hosts: HostStamps,
     sources: SourceLibrary,
     geometry: StampGeometry,
+    experiment: Experiment,
 ) -> Light:
-    """Render the lensed sources of the chosen rows."""
+    """Render the lensed sources of the chosen rows, at the flux of the row or of its target S/N."""
     rows = table.take(pa.array(chosen))
     flux = 10.0 ** (0.4 * (22.5 - _by_band(rows, "src_mag_{b}")))
     fwhm = _by_band(rows, "psf_fwhm_{b}_arcsec")
     rendered = _lensed(rows, hosts, sources, geometry, fwhm_arcsec=fwhm, flux_nmgy=flux)
-    total = flux * rendered.magnification[:, None]
-    return _light(chosen, rendered.image, rendered.magnification, total)
+    status = _status(rendered.image, flux * rendered.magnification[:, None])
+    choice = choose_flux(rows, rendered.image, hosts=hosts, sources=sources, experiment=experiment)
+    status[(status == "ok") & ~choice.reached] = "snr_unreachable"
+    image = rendered.image
+    if (choice.scale != 1.0).any():
+        image = image * choice.scale.astype(np.float32)[:, None, None, None]
+    return Light(chosen, image, rendered.magnification, choice.scale, choice.weight, status.tolist())
 
 
 def _lensed(
@@ -227,15 +262,14 @@ def _lensed(
 def _matched_light(
     table: pa.Table,
     chosen: NDArray[np.intp],
-    twins: pa.Table,
-    flux_nmgy: FloatArray,
+    twins: _Twins,
     hosts: HostStamps,
     sources: SourceLibrary,
     geometry: StampGeometry,
 ) -> Light:
     """Render the sources of the chosen rows unlensed, each with the flux of its twin's arc."""
-    rows = table.take(pa.array(chosen))
-    radius = _light_radii_px(rows["light_quantile"].to_numpy(), twins, hosts, sources, geometry)
+    rows, flux_nmgy = table.take(pa.array(chosen)), twins.flux_nmgy
+    radius = _light_radii_px(rows["light_quantile"].to_numpy(), twins.rows, hosts, sources, geometry)
     radius = np.minimum(radius, MAX_LIGHT_RADIUS * geometry.size_px / 2.0) * geometry.pixel_scale_arcsec
     azimuth = rows["light_azimuth_rad"].to_numpy()
     x, y = _galaxy_arcsec(rows, hosts, geometry)
@@ -255,7 +289,10 @@ def _matched_light(
     on_stamp = rendered.sum(axis=(-2, -1), dtype=np.float64)
     scale = np.divide(flux_nmgy, on_stamp, out=np.zeros_like(flux_nmgy), where=on_stamp > 0.0)
     image = rendered * scale.astype(np.float32)[:, :, None, None]
-    return _light(chosen, image, np.full(len(chosen), np.nan), flux_nmgy)
+    nothing = np.full(len(chosen), np.nan)
+    return Light(
+        chosen, image, nothing, np.ones(len(chosen)), twins.weight, _status(image, flux_nmgy).tolist()
+    )
 
 
 def _light_radii_px(

@@ -80,7 +80,9 @@ def build_manifest(
         Only parameters that are applied are not null: controls with nothing
         added have no truth, a ``matched_light`` row has its source, the
         orientation of its template and where the light goes; how much light
-        and of which colour is its twin's.
+        and of which colour is its twin's. Where the flux is chosen for an S/N
+        (``target_snr``) the magnitudes are those of the prior: their colours
+        are applied, their brightness is not.
 
     Raises
     ------
@@ -182,6 +184,8 @@ def _assemble(
     )
     for band, name in enumerate(per_band("src_mag_{b}")):
         columns[name] = _scatter(positive, magnitudes[:, band], pa.float64())
+    target_snr = draws.draw_target_snr(experiment.snr_targeting, ids[positive], seed)
+    columns["target_snr"] = _scatter(positive, target_snr, pa.float64())
     return MANIFEST.table(columns)
 
 
