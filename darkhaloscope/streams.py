@@ -24,25 +24,6 @@ def _digest(seed: int, stream: str, identity: str, size: int) -> bytes:
     return hashlib.blake2b(f"{seed}\x1f{stream}\x1f{identity}".encode(), digest_size=size).digest()
 
 
-def bits(seed: int, stream: str, ids: Iterable[str]) -> NDArray[np.uint64]:
-    """Draw 64 random bits for every id: a number below, or the key of a generator of one's own.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of the experiment.
-    stream : str
-        Name of the decision.
-    ids : iterable of str, length n
-        Identities.
-
-    Returns
-    -------
-    ndarray of uint64, shape (n,)
-    """
-    return np.array([int.from_bytes(_digest(seed, stream, i, 8), "little") for i in ids], dtype=np.uint64)
-
-
 def uniform(seed: int, stream: str, ids: Iterable[str]) -> FloatArray:
     """Draw one number in the open interval (0, 1) for every id.
 
@@ -60,7 +41,9 @@ def uniform(seed: int, stream: str, ids: Iterable[str]) -> FloatArray:
     ndarray of float64, shape (n,)
         Multiples of 2**-53, offset by 2**-54 so that 0 and 1 never occur.
     """
-    integers = bits(seed, stream, ids) >> np.uint64(11)
+    integers = np.array(
+        [int.from_bytes(_digest(seed, stream, i, 8), "little") >> 11 for i in ids], dtype=np.uint64
+    )
     return (integers.astype(np.float64) + 0.5) / _TWO_POW_53
 
 
