@@ -154,6 +154,21 @@ class Noise(Section):
     arc_shot_noise: bool = True
 
 
+class Rendering(Section):
+    """How scenes become pixels.
+
+    Parameters
+    ----------
+    engine : str
+        ``numba``, or the independent and slow ``lenstronomy``: same inputs, same outputs.
+    quality : str
+        How finely light is sampled; ``darkhaloscope.lensing.render`` states the error of each level.
+    """
+
+    engine: Literal["numba", "lenstronomy"] = "numba"
+    quality: Literal["draft", "standard", "fine"] = "standard"
+
+
 class Split(Section):
     """How the sky is divided.
 
@@ -316,6 +331,7 @@ class Experiment(Section):
     lens: Lens = Lens()
     controls: Controls = Controls()
     noise: Noise = Noise()
+    renderer: Rendering = Rendering()
     snr_targeting: SnrTargeting = SnrTargeting()
     split: Split = Split()
     preprocess: Preprocess = Preprocess()
@@ -358,6 +374,7 @@ DATASET_SECTIONS = (
     "lens",
     "controls",
     "noise",
+    "renderer",
     "snr_targeting",
     "split",
 )

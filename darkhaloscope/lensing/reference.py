@@ -8,6 +8,7 @@ lenstronomy is imported on first use. Each source gets a new light model, becaus
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from darkhaloscope.lensing.psf import (
     moffat_scale_arcsec,
 )
 from darkhaloscope.lensing.render import Rendered
-from darkhaloscope.lensing.scene import Scenes, check_templates
+from darkhaloscope.lensing.scene import Scenes, check_templates, require_sampled, unlensed_scene
 from darkhaloscope.lensing.sie import ellipticity_from_axis_ratio
 
 FloatArray = NDArray[np.float64]
@@ -36,7 +37,7 @@ def reference_render(
     size_px: int,
     pixel_scale_arcsec: float,
     supersampling: int = 4,
-    margin_px: int = 16,
+    margin_px: int | None = 16,
     with_psf: bool = True,
     **parameters: Any,
 ) -> Rendered:
@@ -48,9 +49,10 @@ def reference_render(
         As in :func:`darkhaloscope.lensing.render.render_lensed`.
     supersampling : int
         Rays along one side of a pixel; the PSF is convolved on the same grid.
-    margin_px : int
+    margin_px : int or None
         Pixels rendered beyond each edge, so that light outside the stamp reaches it
-        through the PSF and counts for the magnification.
+        through the PSF and counts for the magnification. None takes as many as the
+        image of each scene can reach.
     with_psf : bool
         False returns the image before the PSF.
     **parameters
@@ -66,10 +68,15 @@ def reference_render(
     n = templates.shape[0]
     scenes = Scenes.of(n, **parameters)
     bands = scenes.flux_nmgy.shape[1]
-    field_px = size_px + 2 * margin_px
+    if margin_px is None:
+        half_diagonal_arcsec = (templates.shape[-1] / 2.0 + 1.0) * np.sqrt(2.0) * template_scale_arcsec
+        margins = _margins_px(scenes, half_diagonal_arcsec, size_px, pixel_scale_arcsec)
+    else:
+        margins = [margin_px] * n
     image = np.empty((n, bands, size_px, size_px), np.float32)
     magnification = np.empty(n)
-    for i in range(n):
+    for i, margin in enumerate(margins):
+        field_px = size_px + 2 * margin
         fine = _surface_brightness(
             templates[i], scenes, i, template_scale_arcsec, field_px, pixel_scale_arcsec, supersampling
         )
@@ -82,9 +89,68 @@ def reference_render(
                     fine, float(scenes.psf_fwhm_arcsec[i, band]), pixel_scale_arcsec / supersampling
                 )
             pixels = light.reshape(field_px, supersampling, field_px, supersampling).sum(axis=(1, 3))
-            inner = pixels[margin_px : margin_px + size_px, margin_px : margin_px + size_px]
+            inner = pixels[margin : margin + size_px, margin : margin + size_px]
             image[i, band] = scenes.flux_nmgy[i, band] * ray_area * inner
     return Rendered(image, magnification)
+
+
+def reference_unlensed(
+    templates: NDArray[Any],
+    *,
+    template_scale_arcsec: float,
+    size_px: int,
+    pixel_scale_arcsec: float,
+    x_arcsec: Any,
+    y_arcsec: Any,
+    rotation_rad: Any,
+    flip: Any,
+    psf_fwhm_arcsec: Any,
+    flux_nmgy: Any,
+    supersampling: int = 8,
+) -> Rendered:
+    """Render sources with lenstronomy as they would look without a deflector.
+
+    Parameters
+    ----------
+    templates, template_scale_arcsec, size_px, pixel_scale_arcsec, x_arcsec, y_arcsec, rotation_rad, flip
+        As in :func:`darkhaloscope.lensing.render.render_unlensed`.
+    psf_fwhm_arcsec, flux_nmgy
+        As there.
+    supersampling : int
+        Rays along one side of a pixel.
+
+    Returns
+    -------
+    Rendered
+        ``magnification`` is 1: the sampled flux is scaled to the source's.
+
+    Raises
+    ------
+    DataError, ContractError
+        As there.
+    """
+    sampled = reference_render(
+        templates,
+        template_scale_arcsec=template_scale_arcsec,
+        size_px=size_px,
+        pixel_scale_arcsec=pixel_scale_arcsec,
+        supersampling=supersampling,
+        margin_px=None,
+        **unlensed_scene(x_arcsec, y_arcsec, rotation_rad, flip),
+        psf_fwhm_arcsec=psf_fwhm_arcsec,
+        flux_nmgy=flux_nmgy,
+    )
+    require_sampled(sampled.magnification)
+    image = sampled.image / sampled.magnification[:, None, None, None]
+    return Rendered(image.astype(np.float32), np.ones_like(sampled.magnification))
+
+
+def _margins_px(
+    scenes: Scenes, source_extent_arcsec: float, size_px: int, pixel_scale_arcsec: float
+) -> list[int]:
+    offset = np.maximum(np.abs(scenes.lens_x_arcsec), np.abs(scenes.lens_y_arcsec))
+    reach_px = (scenes.reach_arcsec(source_extent_arcsec) + offset) / pixel_scale_arcsec
+    return [max(math.ceil(side), 0) for side in reach_px - size_px / 2.0]
 
 
 def oracle_flux_nmgy(

@@ -25,7 +25,13 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] #
 from darkhaloscope.errors import ConfigError, DataError, describe
 from darkhaloscope.lensing.convolution import Basis, GridSpec, basis, transfer_table
 from darkhaloscope.lensing.psf import moffat_scale_arcsec
-from darkhaloscope.lensing.scene import Scenes, check_templates, scene_constants
+from darkhaloscope.lensing.scene import (
+    Scenes,
+    check_templates,
+    require_sampled,
+    scene_constants,
+    unlensed_scene,
+)
 
 Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
@@ -37,7 +43,6 @@ _BOX_MAX_PX = 512
 _ALIAS_PX = 28  # nearest alias of any light, for seeing up to _WIDE_FWHM_PX
 _WIDE_FWHM_PX = 6.5
 _SHARP_FWHM_PX = 3.0
-_UNLENSED_FLUX_TOLERANCE = 0.1
 
 # One caller at a time inside: the number of BLAS threads is a setting of the process.
 _ONE_RENDER = threading.RLock()
@@ -233,17 +238,7 @@ def render_unlensed(
     check_templates(templates)
     scenes = Scenes.of(
         templates.shape[0],
-        theta_e_arcsec=0.0,
-        lens_q=1.0,
-        lens_phi_rad=0.0,
-        gamma1=0.0,
-        gamma2=0.0,
-        lens_x_arcsec=x_arcsec,
-        lens_y_arcsec=y_arcsec,
-        src_x_arcsec=0.0,
-        src_y_arcsec=0.0,
-        src_rotation_rad=rotation_rad,
-        src_flip=flip,
+        **unlensed_scene(x_arcsec, y_arcsec, rotation_rad, flip),
         psf_fwhm_arcsec=psf_fwhm_arcsec,
         flux_nmgy=flux_nmgy,
     )
@@ -301,7 +296,7 @@ def _render(
             magnification[rows] = flux_ratio
             amplitude = scenes.flux_nmgy[rows] * ray_flux
             if conserve_flux:
-                _check_sampled(flux_ratio, rows)
+                require_sampled(flux_ratio, rows)
                 magnification[rows] = 1.0
                 amplitude /= flux_ratio[:, None]
             unit = 2.0 * np.pi / (spec.period_px * pixel_scale_arcsec)
@@ -318,22 +313,6 @@ def _render(
             )
             image[rows] = _evaluate(matrices, buffers, count)
     return Rendered(image, magnification)
-
-
-def _check_sampled(flux_ratio: FloatArray, rows: NDArray[np.intp]) -> None:
-    """Refuse an unlensed source that is so small that rays miss part of its flux."""
-    good = np.abs(flux_ratio - 1.0) < _UNLENSED_FLUX_TOLERANCE
-    if not good.all():
-        worst = int(np.argmin(good))
-        raise DataError(
-            describe(
-                "Unlensed source is smaller than the ray spacing",
-                row=int(rows[worst]),
-                expected=f"sampled flux within {_UNLENSED_FLUX_TOLERANCE:.0%} of the source's",
-                got=float(flux_ratio[worst]),
-                hint="use a larger template scale or more rays per cell",
-            )
-        )
 
 
 def _chunks(

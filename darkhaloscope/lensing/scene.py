@@ -21,6 +21,7 @@ BoolArray = NDArray[np.bool_]
 FWHM_RANGE_ARCSEC = (0.4, 4.0)
 SHEAR_MAX = 0.5
 TEMPLATE_SUM_TOLERANCE = 2e-3
+UNLENSED_FLUX_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,17 @@ class Scenes:
         Raises
         ------
         ContractError
-            If a shape is not (n,) or, for the two per-band fields, (n, b).
+            If a name is missing or unknown, or a shape is not (n,) or, for the two
+            per-band fields, (n, b).
         DataError
             If a value is not finite or out of range, naming field and row.
         """
+        known = {field.name for field in fields(cls)}
+        if values.keys() != known:
+            difference = sorted(values.keys() ^ known)
+            raise ContractError(
+                describe("Scenes", field=", ".join(difference), expected=f"exactly {sorted(known)}")
+            )
         arrays: dict[str, Any] = {}
         for field in fields(cls):
             dtype = np.bool_ if field.name == "src_flip" else np.float64
@@ -174,6 +182,66 @@ def check_templates(templates: NDArray[Any]) -> None:
                 row=row,
                 expected="a sum of 1 (share of the flux per template pixel)",
                 got=float(sums[row]),
+            )
+        )
+
+
+def unlensed_scene(x_arcsec: Any, y_arcsec: Any, rotation_rad: Any, flip: Any) -> dict[str, Any]:
+    """Return the scene parameters of a source as it would look without a deflector.
+
+    Parameters
+    ----------
+    x_arcsec, y_arcsec : array_like, shape (n,) or scalar
+        Source relative to the stamp centre.
+    rotation_rad, flip : array_like, shape (n,) or scalar
+        Orientation of the template.
+
+    Returns
+    -------
+    dict
+        Every field of :class:`Scenes` but the two per band: a deflector without
+        mass at the place of the source.
+    """
+    return {
+        "theta_e_arcsec": 0.0,
+        "lens_q": 1.0,
+        "lens_phi_rad": 0.0,
+        "gamma1": 0.0,
+        "gamma2": 0.0,
+        "lens_x_arcsec": x_arcsec,
+        "lens_y_arcsec": y_arcsec,
+        "src_x_arcsec": 0.0,
+        "src_y_arcsec": 0.0,
+        "src_rotation_rad": rotation_rad,
+        "src_flip": flip,
+    }
+
+
+def require_sampled(flux_ratio: FloatArray, rows: NDArray[np.intp] | None = None) -> None:
+    """Check that the rays through an unlensed source met its flux.
+
+    Parameters
+    ----------
+    flux_ratio : ndarray, shape (n,)
+        Sampled flux over flux of the source.
+    rows : ndarray of int, shape (n,), optional
+        What the scenes are called in a message; their place unless given.
+
+    Raises
+    ------
+    DataError
+        If a source is so small against the ray spacing that rays miss part of it.
+    """
+    good = np.abs(flux_ratio - 1.0) < UNLENSED_FLUX_TOLERANCE
+    if not good.all():
+        worst = int(np.argmin(good))
+        raise DataError(
+            describe(
+                "Unlensed source is smaller than the ray spacing",
+                row=worst if rows is None else int(rows[worst]),
+                expected=f"sampled flux within {UNLENSED_FLUX_TOLERANCE:.0%} of the source's",
+                got=float(flux_ratio[worst]),
+                hint="use a larger template scale or more rays per cell",
             )
         )
 

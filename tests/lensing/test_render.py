@@ -53,14 +53,14 @@ def unlensed(fwhm, *, size=64, x=0.0, y=0.0, templates=None, scale=0.01, **more)
 
 def test_same_rays_as_the_oracle():
     scenes = trial_scenes(16)
-    found, expected = render_lensed(**scenes), reference_render(superquality=4, **scenes)
+    found, expected = render_lensed(**scenes), reference_render(supersampling=4, **scenes)
     assert peak_error(found.image, expected.image).max() < 8e-4
     np.testing.assert_allclose(found.magnification, expected.magnification, rtol=2e-6)
 
 
 def test_truth_at_many_more_rays():
     scenes = trial_scenes(24, fwhm_arcsec=(1.30,))
-    found, truth = render_lensed(**scenes), reference_render(superquality=7, margin_px=8, **scenes)
+    found, truth = render_lensed(**scenes), reference_render(supersampling=7, margin_px=8, **scenes)
     error = peak_error(found.image, truth.image)
     assert np.median(error) < 0.002
     assert error.max() < 0.008
@@ -72,20 +72,20 @@ def test_truth_at_many_more_rays():
 def test_any_seeing(fwhm):
     scenes = trial_scenes(3, fwhm_arcsec=(fwhm + 0.1,)) | {"psf_fwhm_arcsec": np.full((3, 1), fwhm)}
     found = render_lensed(**scenes, quality=Sampling(2, 3))
-    expected = reference_render(superquality=6, margin_px=24, **scenes)
+    expected = reference_render(supersampling=6, margin_px=24, **scenes)
     assert peak_error(found.image, expected.image).max() < 2e-3
 
 
 @pytest.mark.parametrize("size", [31, 48, 63, 101])
 def test_any_stamp_size(size):
     scenes = trial_scenes(3, size_px=size, fwhm_arcsec=(1.3,))
-    expected = reference_render(superquality=4, margin_px=24, **scenes)
+    expected = reference_render(supersampling=4, margin_px=24, **scenes)
     assert peak_error(render_lensed(**scenes).image, expected.image).max() < 8e-4
 
 
 def test_other_pixel_scale():
     scenes = trial_scenes(2, size_px=90, pixel_scale_arcsec=0.2, fwhm_arcsec=(0.7,))
-    expected = reference_render(superquality=4, **scenes)
+    expected = reference_render(supersampling=4, **scenes)
     assert peak_error(render_lensed(**scenes).image, expected.image).max() < 2e-3
 
 
@@ -95,7 +95,7 @@ def test_light_far_from_the_centre_is_not_cut():
         "lens_x_arcsec": np.array([1.0, 6.0]),
         "lens_y_arcsec": np.array([-0.5, -7.0]),
     }
-    expected = reference_render(superquality=4, margin_px=30, **scenes)
+    expected = reference_render(supersampling=4, margin_px=30, **scenes)
     found = render_lensed(**scenes)
     assert peak_error(found.image, expected.image).max() < 8e-4
     np.testing.assert_allclose(found.magnification, expected.magnification, rtol=1e-5)

@@ -76,3 +76,12 @@ def test_no_ray_beyond_the_reach_meets_the_template():
         at_x = x - alpha[0] - tide[0] - scenes.src_x_arcsec
         at_y = y - alpha[1] - tide[1] - scenes.src_y_arcsec
         assert (np.hypot(at_x, at_y) >= extent * (1 - 1e-12)).all()
+
+
+def test_misspelt_parameter_is_named():
+    with pytest.raises(ContractError, match="gamma_1"):
+        Scenes.of(4, **parameters(gamma_1=0.0))
+    incomplete = parameters()
+    del incomplete["src_flip"]
+    with pytest.raises(ContractError, match="src_flip"):
+        Scenes.of(4, **incomplete)

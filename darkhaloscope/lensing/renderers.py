@@ -1,0 +1,107 @@
+"""The renderers an experiment can choose between: same inputs, same outputs.
+
+``numba`` is the product (``render``); ``lenstronomy`` is the oracle
+(``reference``), hundreds of times slower, for checks of whole data sets. At one
+quality level both shoot the same rays; they differ in who wrote the deflection,
+the interpolation and the convolution. How they do it is in those modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkhaloscope.errors import ConfigError, describe
+from darkhaloscope.lensing.reference import reference_render, reference_unlensed
+from darkhaloscope.lensing.render import (
+    LENSED,
+    QUALITIES,
+    UNLENSED,
+    Rendered,
+    Sampling,
+    render_lensed,
+    render_unlensed,
+)
+
+
+class Renderer(Protocol):
+    """Turns scenes into noiseless images, nMgy/px."""
+
+    def lensed(self, templates: NDArray[Any], **scene: Any) -> Rendered:
+        """Render lensed sources; parameters of :func:`darkhaloscope.lensing.render.render_lensed`."""
+        ...
+
+    def unlensed(self, templates: NDArray[Any], **scene: Any) -> Rendered:
+        """Render bare sources; parameters of :func:`darkhaloscope.lensing.render.render_unlensed`."""
+        ...
+
+
+@dataclass(frozen=True)
+class NumbaRenderer:
+    """The renderer of ``render``, at one quality level."""
+
+    quality: str
+
+    def lensed(self, templates: NDArray[Any], **scene: Any) -> Rendered:
+        """See :class:`Renderer`."""
+        return render_lensed(templates, quality=self.quality, **scene)
+
+    def unlensed(self, templates: NDArray[Any], **scene: Any) -> Rendered:
+        """See :class:`Renderer`."""
+        return render_unlensed(templates, quality=self.quality, **scene)
+
+
+@dataclass(frozen=True)
+class LenstronomyRenderer:
+    """The oracle of ``reference``, with as many rays as the quality level has."""
+
+    quality: str
+
+    def lensed(self, templates: NDArray[Any], **scene: Any) -> Rendered:
+        """See :class:`Renderer`."""
+        supersampling = _rays_per_px(LENSED[self.quality])
+        return reference_render(np.asarray(templates), supersampling=supersampling, margin_px=None, **scene)
+
+    def unlensed(self, templates: NDArray[Any], **scene: Any) -> Rendered:
+        """See :class:`Renderer`."""
+        supersampling = _rays_per_px(UNLENSED[self.quality])
+        return reference_unlensed(np.asarray(templates), supersampling=supersampling, **scene)
+
+
+_ENGINES: Mapping[str, Callable[[str], Renderer]] = MappingProxyType(
+    {"numba": NumbaRenderer, "lenstronomy": LenstronomyRenderer}
+)
+
+ENGINES = tuple(_ENGINES)
+
+
+def open_renderer(engine: str, quality: str) -> Renderer:
+    """Return the renderer an experiment asks for.
+
+    Parameters
+    ----------
+    engine : {"numba", "lenstronomy"}
+        Who renders.
+    quality : {"draft", "standard", "fine"}
+        Rays and cells, see :data:`darkhaloscope.lensing.render.LENSED`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such engine or quality.
+    """
+    for field, value, known in (("engine", engine, ENGINES), ("quality", quality, QUALITIES)):
+        if value not in known:
+            raise ConfigError(
+                describe("Renderer", field=field, expected=f"one of {', '.join(known)}", got=value)
+            )
+    return _ENGINES[engine](quality)
+
+
+def _rays_per_px(sampling: Sampling) -> int:
+    return sampling.cells_per_px * sampling.rays_per_cell
