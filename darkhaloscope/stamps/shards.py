@@ -36,7 +36,8 @@ __all__ = ["ShardSet", "write_shards"]
 LOST = "group_incomplete"
 """Outcome of a row that has pixels but whose group has lost another row."""
 
-_LEDGER_COLUMNS = ["task_id", "pair_id", "control_kind", "split", "host_id", "status", "arc_snr_footprint_r"]
+_LEDGER_TEXTS = ["task_id", "pair_id", "control_kind", "split", "host_id", "status"]
+_LEDGER_COLUMNS = [*_LEDGER_TEXTS, "arc_snr_footprint_r", "sampling_weight"]
 _OPEN_SHARDS = 256
 
 
@@ -54,7 +55,9 @@ def write_shards(
     Groups (rows of one ``pair_id``) stay or go as a whole: a group that has
     lost a row, or whose positive misses the S/N target, goes with all its
     controls. What is left is shuffled over all tiles by id hash within a split
-    and written as ``train-00000.parquet`` and so on.
+    and written as ``train-00000.parquet`` and so on. The ``sampling_weight`` of
+    a row is that of its stamp over the probability that targeting keeps its
+    group; weights compare rows of one kind.
 
     Parameters
     ----------
@@ -75,7 +78,10 @@ def write_shards(
         ``part_rows`` (rows per shard), ``rows`` (split, kind, rows), ``planned``
         (the same for the manifest), ``outcomes`` (kind and outcome to rows:
         ``kept``, a stamp status, ``group_incomplete``, ``snr_low``,
-        ``snr_high``, ``snr_thinned``) and ``snr_variation`` by split.
+        ``snr_high``, ``snr_thinned``), ``snr_variation`` by split and
+        ``weights`` of the positives by split: ``effective`` sample size
+        (sum w)^2 / sum w^2 and the share of ``zero`` weights, whose magnitudes
+        the prior does not hold.
 
     Raises
     ------
@@ -87,19 +93,33 @@ def write_shards(
         has no rows or one class only.
     """
     ledger = _read_ledger(manifest_records, stamp_records, store)
-    outcome, variation = _outcomes(experiment, ledger)
+    outcome, keep_weight, variation = _outcomes(experiment, ledger)
     kept = outcome == KEPT
+    weight = ledger.weight * keep_weight
     _require_classes(experiment, ledger, kept)
     order = streams.uniform(experiment.seed, "shard_order", ledger.task_id)
     shards = _cut(ledger, kept, order, profile.shard_rows)
     paths = [path for record in stamp_records.values() for path in store.paths(record, ".parquet")]
-    part_rows = _write(paths, ledger, shards, Path(staging))
+    part_rows = _write(paths, ledger, weight, shards, Path(staging))
     return {
         "part_rows": part_rows,
         "rows": _nested(ledger.split[kept], ledger.kind[kept]),
         "planned": _nested(ledger.split, ledger.kind),
         "outcomes": _nested(ledger.kind, outcome),
         "snr_variation": {k: v for k, v in variation.items() if np.isfinite(v)},
+        "weights": {
+            split: _weight_summary(weight[kept & (ledger.kind == POSITIVE) & (ledger.split == split)])
+            for split in SPLITS
+        },
+    }
+
+
+def _weight_summary(weight: NDArray[np.float64]) -> dict[str, float]:
+    """Return Kish's effective sample size and the share of rows that weigh nothing."""
+    squares = float((weight**2).sum())
+    return {
+        "effective": float(weight.sum()) ** 2 / squares if squares > 0.0 else 0.0,
+        "zero": float((weight == 0.0).mean()) if len(weight) else 0.0,
     }
 
 
@@ -113,6 +133,7 @@ class _Ledger:
     split: NDArray[np.str_]
     status: NDArray[np.str_]
     snr: NDArray[np.float64]
+    weight: NDArray[np.float64]
 
 
 def _read_ledger(
@@ -157,7 +178,7 @@ def _read_ledger(
                 )
         tables.append(table)
     table = pa.concat_tables(tables)
-    texts = {name: np.asarray(table[name].to_pylist(), dtype=str) for name in _LEDGER_COLUMNS[:6]}
+    texts = {name: np.asarray(table[name].to_pylist(), dtype=str) for name in _LEDGER_TEXTS}
     return _Ledger(
         task_id=texts["task_id"],
         pair_id=texts["pair_id"],
@@ -165,6 +186,7 @@ def _read_ledger(
         split=texts["split"],
         status=texts["status"],
         snr=np.asarray(table["arc_snr_footprint_r"].to_numpy(zero_copy_only=False), dtype=np.float64),
+        weight=np.asarray(table["sampling_weight"].to_numpy(zero_copy_only=False), dtype=np.float64),
     )
 
 
@@ -187,13 +209,16 @@ def _require_same_tasks(record: ArtifactRecord, planned: pa.ChunkedArray, made: 
     )
 
 
-def _outcomes(experiment: Experiment, ledger: _Ledger) -> tuple[NDArray[np.str_], dict[str, float]]:
-    """Return what becomes of every row, and how far each split is from the S/N target."""
+def _outcomes(
+    experiment: Experiment, ledger: _Ledger
+) -> tuple[NDArray[np.str_], NDArray[np.float64], dict[str, float]]:
+    """Return what becomes of every row, the weight of being kept, and how far splits are from the target."""
     outcome = np.where(ledger.status == "ok", KEPT, ledger.status).astype("<U32")
     pairs, group = np.unique(ledger.pair_id, return_inverse=True)
     broken = np.zeros(len(pairs), dtype=bool)
     broken[group[ledger.status != "ok"]] = True
     outcome[(outcome == KEPT) & broken[group]] = LOST
+    weight = np.ones(len(outcome))
     variation: dict[str, float] = {}
     for split in SPLITS:
         here = (ledger.split == split) & (outcome == KEPT)
@@ -204,14 +229,17 @@ def _outcomes(experiment: Experiment, ledger: _Ledger) -> tuple[NDArray[np.str_]
         variation[split] = target.variation
         of_group = np.full(len(pairs), "", dtype=target.outcome.dtype)
         of_group[group[lens]] = target.outcome
+        weight_of_group = np.ones(len(pairs))
+        weight_of_group[group[lens]] = target.weight
         rows = np.flatnonzero(here)
         alone = rows[of_group[group[rows]] == ""]
         share = float(target.kept.mean()) if len(lens) else 1.0
         outcome[rows] = of_group[group[rows]]
+        weight[rows] = weight_of_group[group[rows]]
         outcome[alone] = np.where(
             thin_evenly(ledger.task_id[alone], share, experiment.seed), KEPT, "snr_thinned"
         )
-    return outcome, variation
+    return outcome, weight, variation
 
 
 def _require_classes(experiment: Experiment, ledger: _Ledger, kept: NDArray[np.bool_]) -> None:
@@ -246,7 +274,11 @@ def _cut(
 
 
 def _write(
-    paths: Sequence[Path], ledger: _Ledger, shards: Mapping[str, NDArray[np.intp]], staging: Path
+    paths: Sequence[Path],
+    ledger: _Ledger,
+    weight: NDArray[np.float64],
+    shards: Mapping[str, NDArray[np.intp]],
+    staging: Path,
 ) -> dict[str, int]:
     """Write the shards in passes over the stamps; memory is one shard.
 
@@ -270,7 +302,10 @@ def _write(
             # The spill holds the shard's rows in file order: row rank -> shard order.
             rank = np.empty(len(rows), dtype=np.intp)
             rank[np.argsort(rows, kind="stable")] = np.arange(len(rows))
-            part = tabular.write_table(staging / name, STAMPS, table.take(pa.array(rank)))
+            table = table.take(pa.array(rank))
+            place = table.column_names.index("sampling_weight")
+            table = table.set_column(place, table.schema.field(place), pa.array(weight[rows]))
+            part = tabular.write_table(staging / name, STAMPS, table)
             part_rows[name] = part.rows
             (spill / name).unlink()
     shutil.rmtree(spill, ignore_errors=True)

@@ -1,7 +1,8 @@
 """Which groups of stamps reach the shards: the S/N target, applied to whole groups.
 
 A group is a positive with the controls made for it; it stays or goes as one, so
-no cut can favour a class. The measured S/N of the positive decides.
+no cut can favour a class. The measured S/N of the positive decides. Where the
+flux was chosen for the target (``flux_target``) nothing is left to reject.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from numpy.typing import NDArray
 
 from darkhaloscope import streams
 from darkhaloscope.config import SnrTargeting
+from darkhaloscope.stamps.snr_target import declared_target, total_variation
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-
-LOG_UNIFORM_BINS = 6
-"""Bins of log S/N in which the target is evened out."""
 
 MAX_VARIATION = 0.05
 """Total variation distance from the target that thinning may leave, as gate Q7 allows.
@@ -38,12 +37,16 @@ class Target:
     ----------
     outcome : ndarray of str, shape (n,)
         ``kept``, ``snr_low``, ``snr_high`` or ``snr_thinned``.
+    weight : ndarray, shape (n,)
+        1 / probability of a group like this one to be kept; what lies outside
+        [low, high] is out of the population, not thinned.
     variation : float
-        Total variation distance of what is kept from log-uniform over the
-        bins; NaN unless that is the target.
+        Total variation distance of what is kept from the declared target over
+        its bins; NaN where none is declared.
     """
 
     outcome: NDArray[np.str_]
+    weight: FloatArray
     variation: float
 
     @property
@@ -71,23 +74,23 @@ def target_groups(targeting: SnrTargeting, snr: FloatArray, ids: NDArray[np.str_
     Target
     """
     outcome = np.full(len(snr), KEPT, dtype="<U11")
-    if targeting.mode == "none":
-        return Target(outcome, float("nan"))
-    outcome[snr < targeting.low] = "snr_low"
-    outcome[snr > targeting.high] = "snr_high"
-    if targeting.mode == "floor":
-        return Target(outcome, float("nan"))
-    inside = np.flatnonzero(outcome == KEPT)
-    low, high = np.log(max(targeting.low, 1e-3)), np.log(targeting.high)
-    place = (np.log(snr[inside]) - low) / (high - low) * LOG_UNIFORM_BINS
-    bins = np.clip(place.astype(np.intp), 0, LOG_UNIFORM_BINS - 1)
-    counts = np.bincount(bins, minlength=LOG_UNIFORM_BINS)
-    limit = _largest_even_limit(counts)
-    order = np.argsort(streams.uniform(seed, "snr_thinning", ids[inside]), kind="stable")
-    for number in range(LOG_UNIFORM_BINS):
-        members = order[bins[order] == number]
-        outcome[inside[members[limit:]]] = "snr_thinned"
-    return Target(outcome, _variation(np.minimum(counts, limit)))
+    weight = np.ones(len(snr))
+    target = declared_target(targeting)
+    if targeting.mode in {"floor", "log_uniform"}:
+        outcome[snr < targeting.low] = "snr_low"
+        outcome[snr > targeting.high] = "snr_high"
+    if targeting.mode == "log_uniform" and target is not None:
+        inside = np.flatnonzero(outcome == KEPT)
+        bins = np.clip(np.searchsorted(target.edges, snr[inside], side="right"), 1, len(target.shares)) - 1
+        counts = np.bincount(bins, minlength=len(target.shares))
+        limit = _largest_even_limit(counts)
+        order = np.argsort(streams.uniform(seed, "snr_thinning", ids[inside]), kind="stable")
+        for number in np.flatnonzero(counts > limit):
+            members = order[bins[order] == number]
+            weight[inside[members]] = counts[number] / limit
+            outcome[inside[members[limit:]]] = "snr_thinned"
+    variation = float("nan") if target is None else target.variation(snr[outcome == KEPT])
+    return Target(outcome, weight, variation)
 
 
 def thin_evenly(ids: NDArray[np.str_], share: float, seed: int) -> BoolArray:
@@ -112,15 +115,8 @@ def _largest_even_limit(counts: NDArray[np.intp]) -> int:
     """Return the largest number per bin that stays within the tolerated distance, or the best there is."""
     limits = np.arange(1, max(int(counts.max(initial=0)), 1) + 1)
     kept = np.minimum(counts[None, :], limits[:, None])
-    distance = np.array([_variation(row) for row in kept])
+    even = np.full(len(counts), 1.0 / len(counts))
+    distance = np.array([total_variation(row, even) for row in kept])
     scatter = np.sqrt((len(counts) - 1) / (2.0 * np.pi * np.maximum(kept.sum(axis=1), 1)))
     within = distance <= np.maximum(MAX_VARIATION + scatter, distance.min())
     return int(limits[within].max())
-
-
-def _variation(counts: NDArray[np.intp]) -> float:
-    """Return the total variation distance of a histogram from the uniform one."""
-    total = counts.sum()
-    if total == 0:
-        return 1.0
-    return float(0.5 * np.abs(counts / total - 1.0 / len(counts)).sum())

@@ -123,6 +123,43 @@ def test_targeting_takes_whole_groups_so_class_shares_hold(world, tmp_path):
     assert stamp_world.of_kind(table, "unpaired").num_rows == sum(pair in kept for pair in unpaired)
 
 
+def test_thinned_groups_weigh_what_they_stand_for(world, tmp_path):
+    """A group weighs as much as its positive; per split the weights count what lay in the range."""
+    chosen = stamp_world.experiment(snr_targeting={"mode": "log_uniform", "low": 4.0, "high": 100.0})
+    summary, found = rewrite(world, tmp_path, world.table("stamps"), chosen=chosen)
+    table = found.metadata(["control_kind", "split", "pair_id", "sampling_weight"])
+    weight = table["sampling_weight"].to_numpy()
+    of_pair = dict(zip(table["pair_id"].to_pylist(), weight.tolist(), strict=True))
+    np.testing.assert_array_equal(weight, [of_pair[pair] for pair in table["pair_id"].to_pylist()])
+    before = world.table("stamps", ["control_kind", "split", "arc_snr_footprint_r"])
+    for split in ("train", "val", "test"):
+        snr, kind = (
+            before.filter(pc.equal(before["split"], split))[name].to_numpy(zero_copy_only=False)
+            for name in ("arc_snr_footprint_r", "control_kind")
+        )
+        inside = int(((kind == "positive") & (snr >= 4.0) & (snr <= 100.0)).sum())
+        part = stamp_world.of_kind(table.filter(pc.equal(table["split"], split)), "positive")
+        assert pc.sum(part["sampling_weight"]).as_py() == pytest.approx(inside)
+        weights = part["sampling_weight"].to_numpy()
+        effective = summary["weights"][split]["effective"]
+        assert effective == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
+    assert summary["outcomes"]["positive"]["snr_thinned"] > 0
+    assert weight.max() > 1.0
+
+
+def test_a_chosen_flux_keeps_every_group_and_its_weights(world, tmp_path):
+    chosen = stamp_world.experiment(snr_targeting={"mode": "choose_flux"})
+    made = stamp_world.build(tmp_path, chosen, world.bank_path)
+    assert made.summary["outcomes"]["positive"] == {"kept": 73}
+    assert made.table("shards").sort_by("task_id").equals(made.table("stamps").sort_by("task_id"))
+    positives = stamp_world.of_kind(made.table("shards"), "positive")
+    for split, found in made.summary["weights"].items():
+        weight = positives.filter(pc.equal(positives["split"], split))["sampling_weight"].to_numpy()
+        assert found["zero"] == pytest.approx((weight == 0.0).mean())
+        assert 0.0 < found["effective"] < len(weight)
+    assert 0.0 < np.mean(positives["sampling_weight"].to_numpy() == 0.0) < 1.0
+
+
 def test_hard_negatives_are_thinned_like_the_groups(world, tmp_path):
     stamps, manifest = world.table("stamps"), world.table("manifest")
     kinds = stamps["control_kind"].to_pylist()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from darkhaloscope.config import SnrTargeting
-from darkhaloscope.stamps.targeting import LOG_UNIFORM_BINS, MAX_VARIATION, target_groups, thin_evenly
+from darkhaloscope.stamps.snr_target import LOG_UNIFORM_BINS
+from darkhaloscope.stamps.targeting import MAX_VARIATION, target_groups, thin_evenly
 
 IDS = np.array([f"pair-{i}" for i in range(6000)])
 SNR = np.exp(np.random.Generator(np.random.Philox(key=1)).normal(np.log(8.0), 1.0, len(IDS)))
@@ -65,3 +66,31 @@ def test_rows_without_a_positive_are_thinned_to_the_same_share():
     kept = thin_evenly(IDS, 0.37, 1)
     assert kept.sum() == round(0.37 * len(IDS))
     assert thin_evenly(IDS, 1.0, 1).all()
+
+
+def test_weights_undo_the_thinning():
+    """Weighted, what is kept has the S/N distribution of all that lay in the range."""
+    target = target_groups(SnrTargeting(mode="log_uniform", low=2.0, high=50.0), SNR, IDS, 1)
+    inside = (SNR >= 2.0) & (SNR <= 50.0)
+    edges = np.geomspace(2.0, 50.0, LOG_UNIFORM_BINS + 1)
+    before, _ = np.histogram(SNR[inside], bins=edges)
+    plain, _ = np.histogram(SNR[target.kept], bins=edges)
+    weighted, _ = np.histogram(SNR[target.kept], bins=edges, weights=target.weight[target.kept])
+    np.testing.assert_allclose(weighted, before, rtol=1e-12)
+    assert 0.5 * np.abs(plain / plain.sum() - before / before.sum()).sum() > 0.1
+    assert target.weight.min() == 1.0
+
+
+@pytest.mark.parametrize("mode", ["none", "floor"])
+def test_a_cut_weighs_nothing(mode):
+    target = target_groups(SnrTargeting(mode=mode), SNR, IDS, 1)
+    np.testing.assert_array_equal(target.weight, 1.0)
+    assert np.isnan(target.variation)
+
+
+def test_a_chosen_flux_leaves_nothing_to_reject():
+    targeting = SnrTargeting(mode="choose_flux", low=2.0, high=50.0)
+    snr = 2.0 * 25.0 ** ((np.arange(600) + 0.5) / 600) * (1.0 + 1e-6)
+    target = target_groups(targeting, snr, IDS[:600], 1)
+    assert target.kept.all()
+    assert target.variation < 1e-3
