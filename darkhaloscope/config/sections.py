@@ -196,6 +196,22 @@ class Split(Section):
         return self
 
 
+class Storage(Section):
+    """How training shards keep their images; the archive of stamps keeps every bit.
+
+    Parameters
+    ----------
+    form : str
+        ``float32``, bit for bit; ``quantised``, whole numbers of steps with
+        subtractive dither, a quarter of the size.
+    steps_per_sigma : float
+        Steps in one sigma of a stamp's sky; without effect for ``float32``.
+    """
+
+    form: Literal["float32", "quantised"] = "float32"
+    steps_per_sigma: Annotated[float, Field(ge=32.0, le=1024.0)] = 32.0
+
+
 class Preprocess(Section):
     """What the model sees; becomes a ``PreprocessSpec``.
 
@@ -334,6 +350,7 @@ class Experiment(Section):
     renderer: Rendering = Rendering()
     snr_targeting: SnrTargeting = SnrTargeting()
     split: Split = Split()
+    storage: Storage = Storage()
     preprocess: Preprocess = Preprocess()
     model: Model = Model()
     training: Training = Training()
@@ -377,4 +394,5 @@ DATASET_SECTIONS = (
     "renderer",
     "snr_targeting",
     "split",
+    "storage",
 )

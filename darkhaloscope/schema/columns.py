@@ -194,7 +194,7 @@ class TableSchema:
         for column, field in zip(self.columns, schema, strict=True):
             values = data[column.name]
             if isinstance(column, PixelColumn) and not isinstance(values, pa.Array):
-                arrays.append(_tensor_array(values, field.type))
+                arrays.append(tensor_array(values, field.type))
             elif isinstance(values, pa.Array | pa.ChunkedArray):
                 array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
                 arrays.append(array if array.type == field.type else array.cast(field.type))
@@ -240,7 +240,7 @@ class TableSchema:
             )
 
 
-def _tensor_array(values: object, tensor: pa.DataType) -> pa.Array:
+def tensor_array(values: object, tensor: pa.DataType) -> pa.Array:
     """Turn a C-contiguous numpy array (n, ...) into an Arrow tensor array without copying."""
     import numpy as np
 

@@ -32,6 +32,7 @@ _F64, _F32, _I64, _I32, _BOOL, _STR = (
     pa.bool_(),
     pa.string(),
 )
+_BYTES = pa.binary()
 
 
 def per_band(template: str) -> list[str]:
@@ -291,6 +292,26 @@ STAMPS = TableSchema(
         *_pixels(nullable=True),
     ),
 )
+
+QUANTISED = TableSchema(
+    "quantised_stamps",
+    STAMPS.version,
+    (
+        *(column for column in STAMPS if column.name != "image"),
+        *_by_band("image_step_{b}_nmgy", _F32, _P, "nMgy/px", "one count of the image in {b}"),
+        Column("image_low", _BYTES, _P, "", "low bytes of count + 128, (band, y, x)"),
+        Column("image_high", _BYTES, _P, "", "second bytes of count + 128, (band, y, x)"),
+        Column(
+            "image_wide",
+            _BYTES,
+            _P,
+            "",
+            "upper 16 bits of count + 128, little-endian; null where 16 bits hold every count",
+            nullable=True,
+        ),
+    ),
+)
+"""STAMPS with the image in counts; ``stamps.quantise`` says what a count is."""
 
 ANCHORS = TableSchema(
     "anchor_catalog",
