@@ -20,11 +20,20 @@ TEMPLATE_SCALE_ARCSEC = 0.03
 _HST_FWHM_ARCSEC = 0.11
 
 
-def trial_template(rng: np.random.Generator) -> FloatArray:
+def trial_template(
+    rng: np.random.Generator, half_light_range_arcsec: tuple[float, float] = (0.1, 0.6)
+) -> FloatArray:
     """Draw a clumpy Sersic galaxy as the Hubble telescope sees it, noise included.
 
-    Half-light radius 0.1 to 0.6 arcsec, Sersic index 0.7 to 2.5, up to 11
-    clumps, 0.11 arcsec FWHM blur, noise of 0.2 to 2 % of the peak.
+    Sersic index 0.7 to 2.5, up to 11 clumps, 0.11 arcsec FWHM blur, noise of
+    0.2 to 2 % of the peak.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of the draws.
+    half_light_range_arcsec : (float, float)
+        Range of the half-light radius, before the blur.
 
     Returns
     -------
@@ -35,7 +44,7 @@ def trial_template(rng: np.random.Generator) -> FloatArray:
 
     axis = (np.arange(TEMPLATE_PX) - (TEMPLATE_PX - 1) / 2.0) * TEMPLATE_SCALE_ARCSEC
     x, y = np.meshgrid(axis, axis)
-    half_light_arcsec = rng.uniform(0.1, 0.6)
+    half_light_arcsec = rng.uniform(*half_light_range_arcsec)
     index = rng.choice([0.7, 1.0, 1.5, 2.5])
     q, angle = rng.uniform(0.4, 1.0), rng.uniform(0.0, np.pi)
     along = np.cos(angle) * x + np.sin(angle) * y
@@ -84,12 +93,71 @@ def trial_scenes(
         Keyword arguments, templates included; arrays of n rows.
     """
     rows = [_trial_scene(generator(seed, "trial_scene", str(i)), fwhm_arcsec) for i in range(n)]
+    return _batch(rows, size_px, pixel_scale_arcsec)
+
+
+def hard_scenes(
+    n: int,
+    *,
+    seed: int = 1,
+    size_px: int = 64,
+    pixel_scale_arcsec: float = 0.262,
+    bands: int = 3,
+) -> dict[str, Any]:
+    """Draw the arguments of ``render_lensed`` for n scenes over the whole range promised.
+
+    theta_E 0.3 to 3.5 arcsec, q 0.2 to 1, shear up to 0.2, source half-light
+    radius 0.05 to 0.8 arcsec within 1.3 theta_E of the deflector, deflector
+    within half a pixel of the stamp centre, seeing 0.6 to 2.5 arcsec in each
+    band on its own.
+
+    Parameters
+    ----------
+    n, seed, size_px, pixel_scale_arcsec
+        As in :func:`trial_scenes`.
+    bands : int
+        Number of bands.
+
+    Returns
+    -------
+    dict
+        Keyword arguments, templates included; arrays of n rows.
+    """
+    rows = [
+        _hard_scene(generator(seed, "hard_scene", str(i)), bands, 0.5 * pixel_scale_arcsec) for i in range(n)
+    ]
+    return _batch(rows, size_px, pixel_scale_arcsec)
+
+
+def _batch(rows: list[dict[str, Any]], size_px: int, pixel_scale_arcsec: float) -> dict[str, Any]:
     scenes: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     scenes["templates"] = scenes["templates"].astype(np.float32)
     return scenes | {
         "template_scale_arcsec": TEMPLATE_SCALE_ARCSEC,
         "size_px": size_px,
         "pixel_scale_arcsec": pixel_scale_arcsec,
+    }
+
+
+def _hard_scene(rng: np.random.Generator, bands: int, lens_scatter_arcsec: float) -> dict[str, Any]:
+    theta_e = rng.uniform(0.3, 3.5)
+    shear, shear_angle = rng.uniform(0.0, 0.2), rng.uniform(0.0, np.pi)
+    offset, azimuth = 1.3 * theta_e * np.sqrt(rng.uniform()), rng.uniform(0.0, 2.0 * np.pi)
+    return {
+        "templates": trial_template(rng, (0.05, 0.8)),
+        "theta_e_arcsec": theta_e,
+        "lens_q": rng.uniform(0.2, 1.0),
+        "lens_phi_rad": rng.uniform(0.0, np.pi),
+        "gamma1": shear * np.cos(2.0 * shear_angle),
+        "gamma2": shear * np.sin(2.0 * shear_angle),
+        "lens_x_arcsec": rng.uniform(-lens_scatter_arcsec, lens_scatter_arcsec),
+        "lens_y_arcsec": rng.uniform(-lens_scatter_arcsec, lens_scatter_arcsec),
+        "src_x_arcsec": offset * np.cos(azimuth),
+        "src_y_arcsec": offset * np.sin(azimuth),
+        "src_rotation_rad": rng.uniform(0.0, 2.0 * np.pi),
+        "src_flip": bool(rng.uniform() < 0.5),
+        "psf_fwhm_arcsec": rng.uniform(0.6, 2.5, bands),
+        "flux_nmgy": rng.uniform(0.2, 3.0, bands),
     }
 
 
