@@ -9,7 +9,11 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import dagster as dg
@@ -18,6 +22,9 @@ from rich.table import Table
 
 from darkhaloscope.errors import UserError
 from darkhaloscope.profiles import PROFILES
+
+if TYPE_CHECKING:
+    from darkhaloscope.reports.row_table import Line
 
 DEMO_ROOT = Path("runs/demo")
 MOCK_GALAXIES = {"demo": 300, "test": 60, "full": 2000}
@@ -225,42 +232,72 @@ def run(
 @cli.command()
 @click.argument("task_id")
 @_ROOT
-@click.option("-e", "--experiment", required=True, help="Experiment of the row.")
-@click.option("--profile", type=click.Choice(sorted(PROFILES)), default="demo", show_default=True)
-def render(*, task_id: str, root: Path, experiment: str, profile: str) -> None:
-    """Make one stored row again from its identity, compare it byte for byte, and draw it.
+@click.option(
+    "-e",
+    "--experiment",
+    help="Experiment of the row. [default: every experiment of the campaign is searched]",
+)
+def render(*, task_id: str, root: Path, experiment: str | None) -> None:
+    """Make one stored row again from its identity, compare it, and draw it.
 
-    Reads the manifest, the host cutouts and the bank below ROOT; writes
-    ROOT/renders/TASK_ID.png. Exits 1 if a stored value differs.
+    Reads manifest, host cutouts and bank below ROOT. Prints the row's parameters,
+    writes ROOT/renders/TASK_ID.png, and says which agreement was found: bit for
+    bit, as on the same platform, or within 1e-5 of peak, as on another. Exits 1
+    if a column differs by more.
     """
-    from assets.experiments import get_experiment
+    from assets.experiments import EXPERIMENT_NAMES, get_experiment
     from assets.sources import BANK_FILE
-    from darkhaloscope import tabular
-    from darkhaloscope.reports.stamps_rgb import picture_sheet
-    from darkhaloscope.stamps.rerender import differences, find_stored_row, render_row
+    from darkhaloscope.reports.figures_scene import scene_figure
+    from darkhaloscope.reports.row_table import row_lines
+    from darkhaloscope.schema import STAMPS
+    from darkhaloscope.stamps.agreement import Verdict, compare_rows
+    from darkhaloscope.stamps.parts import take_apart
+    from darkhaloscope.stamps.rerender import find_stored_row, render_row
     from resources.campaign import Campaign
 
-    campaign = Campaign(root=str(root), profile=profile)
+    campaign = Campaign(root=str(root))
     store = campaign.store
-    stored, tile = find_stored_row(store, experiment, task_id)
+    stored = find_stored_row(store, task_id, [experiment] if experiment else EXPERIMENT_NAMES)
+    tile, owner = stored["tile"][0].as_py(), get_experiment(stored["experiment"][0].as_py())
+    host_paths = store.paths(store.record("host_cutouts", tile), ".parquet")
+    bank_path = store.paths(store.record("cosmos_bank"), BANK_FILE)[0]
     made = render_row(
         task_id,
-        experiment=get_experiment(experiment),
-        profile=campaign.sizes,
-        manifest_paths=store.paths(store.record("manifest", experiment, tile), ".parquet"),
-        host_paths=store.paths(store.record("host_cutouts", tile), ".parquet"),
-        bank_path=store.paths(store.record("cosmos_bank"), BANK_FILE)[0],
+        experiment=owner,
+        profile=replace(campaign.sizes, stamp_px=stored.schema.field("image").type.shape[-1]),
+        manifest_paths=store.paths(store.record("manifest", owner.name, tile), ".parquet"),
+        host_paths=host_paths,
+        bank_path=bank_path,
     )
-    picture = picture_sheet(
-        tabular.pixels(made, "image"),
-        [f"{made['control_kind'][0]} on {made['host_id'][0]}"],
-        root / "renders" / f"{task_id}.png",
-    )
-    differing = differences(stored, made).get(task_id, [])
-    _CONSOLE.print(f"picture  {picture}", highlight=False)
-    if differing:
-        raise click.ClickException(f"stored and rendered row differ in {', '.join(differing)}")
-    _CONSOLE.print(f"{task_id}: every stored byte made again")
+    (agreement,) = compare_rows(stored, made)
+    _print_row(task_id, row_lines(STAMPS, made))
+    status = made["status"][0].as_py()
+    if status == "ok":
+        parts = take_apart(made, experiment=owner, host_paths=host_paths, bank_path=bank_path)
+        picture = scene_figure(parts, root / "renders" / f"{task_id}.png", verdict=str(agreement))
+        _CONSOLE.print(f"picture  {picture}", highlight=False)
+    else:
+        _CONSOLE.print(f"picture  none: the row has no pixels, {status}", highlight=False)
+    if agreement.verdict is Verdict.DIFFERS:
+        raise click.ClickException(
+            f"{task_id} {agreement}. Next: if code, experiment or inputs have changed since, "
+            f"materialise injected_stamps of {owner.name}, tile {tile}"
+        )
+    _CONSOLE.print(f"{task_id}: made again, {agreement}", highlight=False)
+
+
+def _print_row(task_id: str, lines: Sequence["Line"]) -> None:
+    """Print the parameters of a row, one section per role."""
+    table = Table(title=f"Row {task_id}", title_justify="left")
+    for column in ("", "parameter", "value, or g r z", "unit", "meaning"):
+        table.add_column(column, overflow="fold")
+    for role, section in groupby(lines, key=lambda line: line.role):
+        table.add_section()
+        label = str(role)
+        for line in section:
+            table.add_row(label, line.name, "  ".join(line.values), line.unit, line.meaning)
+            label = ""
+    _CONSOLE.print(table)
 
 
 def _campaign(

@@ -1,7 +1,7 @@
 """Make a stored row again, bit for bit, from manifest, host and source.
 
-This is what ``dhs render`` and the gate on recorded parameters call. It adds no
-path of its own: the stamps come from ``compose``.
+This is what ``dhs render`` calls. It adds no path of its own: the stamps come
+from ``compose``. How rows are compared is in ``agreement``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from darkhaloscope.artifacts import ArtifactStore
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.profiles import Profile
-from darkhaloscope.schema import STAMPS
 from darkhaloscope.sources.library import open_sources
 from darkhaloscope.stamps.compose import make_stamps
 from darkhaloscope.stamps.hostpixels import locate_hosts
@@ -90,55 +89,41 @@ def render_row(
     )
 
 
-def find_stored_row(store: ArtifactStore, experiment: str, task_id: str) -> tuple[pa.Table, str]:
-    """Return the stored stamp of a task and its tile.
+def find_stored_row(store: ArtifactStore, task_id: str, experiments: Sequence[str]) -> pa.Table:
+    """Return the stored stamp of a task, one row.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        Of the campaign.
+    task_id : str
+        The task.
+    experiments : sequence of str
+        Experiments to search.
 
     Raises
     ------
     DataError
-        If no committed tile of the experiment holds the task.
+        If no committed tile of any of the experiments holds the task.
     """
-    tiles = store.partitions("injected_stamps", experiment)
-    for tile in tiles:
-        for path in store.paths(store.record("injected_stamps", experiment, tile), ".parquet"):
-            row = pc.index(tabular.read_table(path, ["task_id"])["task_id"], task_id).as_py()
-            if row >= 0:
-                return tabular.read_table(path).slice(row, 1), tile
+    searched = 0
+    for experiment in experiments:
+        for tile in store.partitions("injected_stamps", experiment):
+            searched += 1
+            for path in store.paths(store.record("injected_stamps", experiment, tile), ".parquet"):
+                row = pc.index(tabular.read_table(path, ["task_id"])["task_id"], task_id).as_py()
+                if row >= 0:
+                    return tabular.read_table(path).slice(row, 1)
     raise DataError(
         describe(
             "No stored stamp of this task",
-            file=store.directory("injected_stamps", experiment),
+            file=store.directory("injected_stamps"),
             field="task_id",
             row=task_id,
-            got=f"{len(tiles)} tiles searched",
-            hint="task ids are in the manifest; name the experiment they belong to",
+            got=f"{searched} tiles of {', '.join(experiments)} searched",
+            hint="task ids are in the manifest and in every stamp; is this the campaign they belong to?",
         )
     )
-
-
-def differences(stored: pa.Table, rendered: pa.Table) -> dict[str, list[str]]:
-    """Compare stored stamps with stamps made again, bit for bit.
-
-    Parameters
-    ----------
-    stored, rendered : pyarrow.Table
-        STAMPS with the same tasks in the same order.
-
-    Returns
-    -------
-    dict of str to list of str
-        Task ids with the columns that differ; empty if all is equal.
-    """
-    found: dict[str, list[str]] = {}
-    ids = stored["task_id"].to_pylist()
-    for name in STAMPS.names():
-        left, right = stored[name], rendered[name]
-        if left.equals(right):
-            continue
-        for row, task_id in enumerate(ids):
-            if not left.slice(row, 1).equals(right.slice(row, 1)):
-                found.setdefault(task_id, []).append(name)
-    return found
 
 
 def _pick(paths: Sequence[str | Path], wanted: pa.Array, what: str) -> pa.Table:

@@ -163,10 +163,9 @@ def test_any_stored_row_is_made_again_from_its_id(two_workers, kind):
     record = store.record("injected_stamps", "gen6", tile)
     rows = tabular.read_table(store.paths(record, ".parquet"), ["task_id", "control_kind"])
     task = rows["task_id"][rows["control_kind"].to_pylist().index(kind)].as_py()
-    done = CliRunner().invoke(
-        cli, ["render", task, "-e", "gen6", "--root", two_workers.root, "--profile", "test"]
-    )
+    done = CliRunner().invoke(cli, ["render", task, "-e", "gen6", "--root", two_workers.root])
     assert done.exit_code == 0, done.output
+    assert f"{task}: made again, bit for bit" in done.output
     assert (Path(two_workers.root) / "renders" / f"{task}.png").stat().st_size > 1000
 
 
@@ -174,6 +173,6 @@ def test_render_of_an_unknown_task_says_where_it_looked(two_workers):
     with pytest.raises(DataError, match=r"No stored stamp of this task .*row feed.*tiles searched"):
         CliRunner().invoke(
             cli,
-            ["render", "feed", "-e", "gen6", "--root", two_workers.root, "--profile", "test"],
+            ["render", "feed", "--root", two_workers.root],
             catch_exceptions=False,
         )
