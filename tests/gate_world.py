@@ -12,7 +12,7 @@ import stamp_world
 from stamp_world import CELLS, World
 
 from darkhaloscope import tabular
-from darkhaloscope.config import Experiment
+from darkhaloscope.config import Experiment, SnrTargeting
 from darkhaloscope.gates.features import Sample, measure_sample
 from darkhaloscope.gates.hosts import HostSums, measure_hosts
 from darkhaloscope.gates.population import Population
@@ -20,6 +20,8 @@ from darkhaloscope.gates.thresholds import Thresholds
 from darkhaloscope.preprocess import PreprocessSpec
 from darkhaloscope.schema import BANDS, BRICKS, HOSTS, STAMPS
 from darkhaloscope.stamps.shards import ShardSet
+from darkhaloscope.stamps.snr_target import declared_target
+from darkhaloscope.streams import uniform
 
 HOSTS_PER_CELL = 22
 SIZE_PX = stamp_world.PROFILE.stamp_px
@@ -177,6 +179,17 @@ def build(folder: Path) -> GateWorld:
 def changed(table: pa.Table, **columns) -> pa.Table:
     """A table with other values in some columns; pixel columns are arrays (n, ...)."""
     return STAMPS.table({**columns_of(table), **columns}, SIZE_PX)
+
+
+def on_target(table: pa.Table, targeting: SnrTargeting) -> pa.Table:
+    """A table whose positives have the S/N that an experiment declares."""
+    snr = np.array(table["arc_snr_footprint_r"].to_pylist(), dtype=float)
+    drawn = declared_target(targeting).quantile(uniform(1, "on_target", table["task_id"].to_pylist()))
+    return changed(table, arc_snr_footprint_r=_nullable(np.where(kinds(table) == "positive", drawn, snr)))
+
+
+def _nullable(column: np.ndarray) -> pa.Array:
+    return pa.array(column, mask=np.isnan(column))
 
 
 def columns_of(table: pa.Table) -> dict:

@@ -109,6 +109,30 @@ def draw_classes(path: Path, measured: Measured) -> str:
     return _save(figure, path)
 
 
+def draw_snr_mix(path: Path, measured: Measured) -> str | None:
+    """Draw achieved S/N per split against the declared target (Q7); None where none is declared."""
+    if "edges" not in measured:
+        return None
+    figure = Figure(figsize=(6.4, 2.8), layout="constrained")
+    axes = figure.subplots()
+    edges = np.asarray(measured["edges"])
+    # what misses the range is drawn as one bin on either side
+    outer = np.concatenate([[edges[0] / 1.5], edges, [edges[-1] * 1.5]])
+    wanted = np.concatenate([[0.0], measured["shares"], [0.0]])
+    axes.stairs(wanted, outer, color="0.9", fill=True, label="declared")
+    for split, counts in measured["counts"].items():
+        share = np.asarray(counts) / max(1, sum(counts))
+        axes.stairs(share, outer, color=COLOURS.get(split, "k"), label=f"{split}, {sum(counts)}")
+    axes.set_xscale("log")
+    ticks = [*edges]
+    axes.set_xticks(ticks, [f"{edge:.3g}" for edge in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("footprint S/N in r (outermost bins: outside the range)")
+    axes.set_ylabel("share of positives")
+    axes.legend(fontsize=7)
+    return _save(figure, path)
+
+
 def draw_sky(path: Path, ra_deg: NDArray[Any], dec_deg: NDArray[Any], split: NDArray[Any]) -> str:
     """Draw the galaxies of each split on the sky (L1)."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")

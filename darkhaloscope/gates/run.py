@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, MissingDataError, describe
-from darkhaloscope.gates import behaviour, figures, leakage, physics, quality, shortcut
+from darkhaloscope.gates import behaviour, figures, leakage, physics, quality, shortcut, snr_mix
 from darkhaloscope.gates.features import Features, Sample, measure_sample, sample_columns
 from darkhaloscope.gates.hosts import HostSums, measure_hosts
 from darkhaloscope.gates.judging import Measured, failed
@@ -108,6 +108,7 @@ def run_data_gates(
         "Q3": data.finite,
         "Q4": data.losses,
         "Q5": data.classes,
+        "Q7": data.snr_mix,
         "L1": data.sky,
         "L2": data.galaxies,
         "L3": data.sources,
@@ -235,6 +236,13 @@ class _DataGates:
         )
         name = figures.draw_classes(self.folder / "Q5.png", measured)
         return [replace(quality.judge_classes(measured, self.limits), figure=name)]
+
+    def snr_mix(self) -> list[Verdict]:
+        measured = snr_mix.measure_snr_mix(
+            self.shards, self.population, self.experiment.snr_targeting, seed=self.experiment.seed
+        )
+        name = figures.draw_snr_mix(self.folder / "Q7.png", measured)
+        return [replace(snr_mix.judge_snr_mix(measured, self.limits), figure=name)]
 
     def sky(self) -> list[Verdict]:
         table = self.shards.metadata(["ra", "dec"])

@@ -52,6 +52,8 @@ _ALL = (
     Threshold("Q4", "max_ratio", 1.25, _CALIBRATED),
     Threshold("Q5", "max_share_error", 0.02, "the declared control fraction"),
     Threshold("Q5", "min_rows", 10, "both classes can be scored in every split"),
+    Threshold("Q7", "max_variation", 0.05, "the declared target: one positive in twenty is elsewhere"),
+    Threshold("Q7", "min_galaxies", 30, "a histogram of six bins"),
     Threshold("L1", "max_shared_cells", 0, "a cell belongs to one split"),
     Threshold("L2", "max_shared", 0, "a galaxy belongs to one split"),
     Threshold("L2", "max_separation_arcsec", 1.0, "two detections of one galaxy"),

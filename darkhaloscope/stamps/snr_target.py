@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope.config import SnrTargeting
+from darkhaloscope.statistics import total_variation
 
 FloatArray = NDArray[np.float64]
 
@@ -63,17 +64,9 @@ class SnrTarget:
     def variation(self, snr: ArrayLike) -> float:
         """Return the total variation distance of achieved S/N from this target over its bins.
 
-        Half the sum of the absolute differences of the shares, what lies
-        outside the range being a bin of share 0; 1 if there is nothing.
+        What lies outside the range is two more bins of share 0.
         """
         return total_variation(self.counts(snr), np.concatenate([[0.0], self.shares, [0.0]]))
-
-
-def total_variation(counts: ArrayLike, shares: FloatArray) -> float:
-    """Return half the sum of absolute differences between a histogram's shares and given ones."""
-    counts = np.asarray(counts, dtype=np.float64)
-    total = counts.sum()
-    return 1.0 if total == 0 else float(0.5 * np.abs(counts / total - shares).sum())
 
 
 def declared_target(targeting: SnrTargeting) -> SnrTarget | None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from darkhaloscope import streams
 from darkhaloscope.config import SnrTargeting
-from darkhaloscope.stamps.snr_target import declared_target, total_variation
+from darkhaloscope.stamps.snr_target import declared_target
+from darkhaloscope.statistics import total_variation
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

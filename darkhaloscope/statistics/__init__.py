@@ -6,6 +6,7 @@ not independent: where ``groups`` is taken, rows that share a group count as one
 galaxy. Thresholds and verdicts do not belong here.
 """
 
+from darkhaloscope.statistics.histograms import total_variation, total_variation_interval
 from darkhaloscope.statistics.intervals import (
     CONFIDENCE,
     Interval,
@@ -43,5 +44,7 @@ __all__ = [
     "mean_interval",
     "mean_ratio_interval",
     "risk_ratio",
+    "total_variation",
+    "total_variation_interval",
     "wilson",
 ]

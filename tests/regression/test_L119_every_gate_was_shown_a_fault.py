@@ -6,13 +6,15 @@ import pytest
 from gate_world import LIMITS, Rows, sample_of
 from gates import faults
 
-from darkhaloscope.config import Controls, Split
-from darkhaloscope.gates import behaviour, leakage, physics, quality, shortcut
+from darkhaloscope.config import Controls, SnrTargeting, Split
+from darkhaloscope.gates import behaviour, leakage, physics, quality, shortcut, snr_mix
 from darkhaloscope.gates.registry import DATA_GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateStatus
 from darkhaloscope.schema import STAMPS
 from darkhaloscope.sources.library import open_sources
 from darkhaloscope.tabular import read_table, write_table
+
+AIM = SnrTargeting(mode="choose_flux", target="table")
 
 
 class Bench:
@@ -44,6 +46,10 @@ class Bench:
     def q5(self, table):
         measured = quality.measure_classes(Rows(table).population, Controls(), gate_world.FRACTIONS)
         return quality.judge_classes(measured, LIMITS)
+
+    def q7(self, table):
+        measured = snr_mix.measure_snr_mix(Rows(table), Rows(table).population, AIM, seed=1)
+        return snr_mix.judge_snr_mix(measured, LIMITS)
 
     def l1(self, table):
         rows = Rows(table)
@@ -157,12 +163,17 @@ def sound(bench):
     return bench.set.table
 
 
+def aimed(bench):
+    return gate_world.on_target(bench.set.table, AIM)
+
+
 CASES = {
     "Q1": (sound, rows(faults.sharper_seeing)),
     "Q2": (sound, rows(faults.missing_band)),
     "Q3": (sound, rows(faults.nan_pixel, counted=True)),
     "Q4": (stamps, lambda bench: faults.lose_wide_psf(stamps(bench))),
     "Q5": (sound, rows(faults.half_the_positives)),
+    "Q7": (aimed, lambda bench: faults.faint_arcs_missing(aimed(bench))),
     "L1": (sound, rows(faults.ring_order)),
     "L2": (sound, rows(faults.relabelled_rows)),
     "L3": (sound, rows(faults.shared_source)),
