@@ -1,8 +1,8 @@
 r"""Critical curves, caustics, magnification and images of an SIE with external shear.
 
 The deflection of an isothermal lens does not depend on radius, so its Hessian
-is :math:`2\kappa\,t t^T` with t the tangential unit vector (Kormann, Schneider &
-Bartelmann 1994, eq. 30: shear equals convergence). With a shear matrix
+is :math:`2\kappa\,t t^T` with t the tangential unit vector: the lens' own shear equals
+its convergence (Kormann, Schneider & Bartelmann 1994). With a shear matrix
 :math:`\Gamma`, the Jacobian is :math:`A = I - \Gamma - 2\kappa\,t t^T` and everything
 here has a closed form along a ray from the deflector; nothing is contoured on a grid.
 

@@ -26,7 +26,7 @@ class Mass(Protocol):
     """Something that deflects light."""
 
     def deflection(self, x_arcsec: Any, y_arcsec: Any) -> tuple[FloatArray, FloatArray]:
-        """Return the deflection at positions on the stamp, arcsec; source position = position - deflection."""
+        """Return the deflection (arcsec) at positions on the stamp; source = position - deflection."""
         ...
 
 
@@ -35,7 +35,8 @@ def point_mass_deflection(
 ) -> tuple[FloatArray, FloatArray]:
     r"""Return the deflection of a point mass at the origin.
 
-    :math:`\alpha = \theta_E^2\,\theta / |\theta|^2` (Schneider, Ehlers & Falco 1992, eq. 2.21).
+    :math:`\alpha = \theta_E^2\,\theta / |\theta|^2` (the Schwarzschild lens of Schneider, Ehlers & Falco
+    1992, ch. 8).
 
     Parameters
     ----------
