@@ -177,3 +177,30 @@ def test_magnitude_of_an_interval():
     assert st.Interval(-0.2, -0.3, -0.1, 9).magnitude() == st.Interval(0.2, 0.1, 0.3, 9)
     assert st.Interval(0.1, -0.2, 0.4, 9).magnitude() == st.Interval(0.1, 0.0, 0.4, 9)
     assert st.Interval(1.0, 0.5, 1.5, 3).to_dict() == {"value": 1.0, "lower": 0.5, "upper": 1.5, "n": 3}
+
+
+def test_total_variation_is_a_distance():
+    assert st.total_variation([5, 5], [0.5, 0.5]) == 0.0
+    assert st.total_variation([7, 0], [0.0, 1.0]) == 1.0
+    assert st.total_variation([3, 1], [0.5, 0.5]) == pytest.approx(0.25)
+    assert st.total_variation([0, 0], [0.5, 0.5]) == 1.0
+    with pytest.raises(DataError):
+        st.total_variation_interval([0, 0], [0.5, 0.5], seed=1)
+
+
+@pytest.mark.parametrize("n", [60, 600])
+def test_total_variation_interval_covers_the_populations_distance(n):
+    """Of a sample drawn from the declared shares the distance is not 0, but the interval holds 0."""
+    declared = np.array([0.4, 0.4, 0.15, 0.05])
+    draws = rng(5)
+    for population in (declared, np.array([0.2, 0.4, 0.25, 0.15])):
+        true = st.total_variation(population, declared)
+        found = [
+            st.total_variation_interval(draws.multinomial(n, population), declared, seed=1)
+            for _ in range(400)
+        ]
+        covered = np.mean([interval.lower <= true <= interval.upper for interval in found])
+        assert covered >= 0.92
+        assert all(interval.n == n for interval in found)
+    widths = np.mean([interval.upper - interval.lower for interval in found])
+    assert widths < 4.0 / np.sqrt(n)
