@@ -131,7 +131,7 @@ def truth(scene, *, supersampling=SUPERSAMPLING, margin_px=None, refined=True):
     )
 
 
-def magnification(scene, *, step_arcsec=0.01, half_arcsec=8.0):
+def magnification(scene, *, step_arcsec=0.01, half_arcsec=6.5):
     """Flux of the image over that of the source, by rays on a fine grid that need no PSF and no stamp."""
     n = round(2 * half_arcsec / step_arcsec)
     axis = (np.arange(n) - (n - 1) / 2) * step_arcsec

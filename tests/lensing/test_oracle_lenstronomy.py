@@ -3,6 +3,7 @@
 import numpy as np
 import oracle_lenstronomy
 import oracle_scenes
+import pytest
 
 from darkhaloscope.lensing.reference import oracle_flux_nmgy, reference_render
 
@@ -30,6 +31,26 @@ def test_oracle_is_lenstronomys_image_model():
         expected = model.image(lens_kwargs, source_kwargs)[12:-12, 12:-12]
         found = oracle_lenstronomy.truth(scene, supersampling=3, refined=False)[band]
         np.testing.assert_allclose(found, expected, atol=1e-12 * expected.max())
+
+
+@pytest.mark.parametrize("offset", [0.3, 0.9, 1.4])
+def test_oracles_magnification_is_the_round_lens(offset):
+    """2 theta_E / beta inside theta_E, 1 + theta_E / beta outside, for a source small against both."""
+    axis = (np.arange(41) - 20) * 0.005
+    blob = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 0.015**2))
+    scene = oracle_scenes.sweep(1)[0] | {
+        "templates": (blob / blob.sum())[None],
+        "template_scale_arcsec": 0.005,
+        "lens_q": 1.0,
+        "gamma1": 0.0,
+        "gamma2": 0.0,
+        "theta_e_arcsec": 1.0,
+        "src_x_arcsec": 0.6 * offset,
+        "src_y_arcsec": -0.8 * offset,
+    }
+    expected = 2 / offset if offset < 1.0 else 1 + 1 / offset
+    found = oracle_lenstronomy.magnification(scene, half_arcsec=3.0)
+    assert found == pytest.approx(expected, rel=3e-3)
 
 
 def test_reference_is_lenstronomy():
