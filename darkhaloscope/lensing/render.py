@@ -76,7 +76,8 @@ UNLENSED: Mapping[str, Sampling] = MappingProxyType(
 QUALITIES = tuple(LENSED)
 
 
-def _sampling(quality: str | Sampling, levels: Mapping[str, Sampling]) -> Sampling:
+def sampling_of(quality: str | Sampling, levels: Mapping[str, Sampling]) -> Sampling:
+    """Return the sampling a quality level stands for in ``levels``; a sampling stands for itself."""
     if isinstance(quality, Sampling):
         return quality
     if quality not in levels:
@@ -192,7 +193,7 @@ def render_lensed(
         template_scale_arcsec,
         size_px,
         pixel_scale_arcsec,
-        _sampling(quality, LENSED),
+        sampling_of(quality, LENSED),
         conserve_flux=False,
     )
 
@@ -248,7 +249,7 @@ def render_unlensed(
         template_scale_arcsec,
         size_px,
         pixel_scale_arcsec,
-        _sampling(quality, UNLENSED),
+        sampling_of(quality, UNLENSED),
         conserve_flux=True,
     )
 
@@ -279,7 +280,7 @@ def _render(
     ray_step = pixel_scale_arcsec / (sampling.cells_per_px * sampling.rays_per_cell)
     ray_flux = (ray_step / template_scale_arcsec) ** 2  # template pixels per ray
     with _ONE_RENDER, _blas().limit(limits=1, user_api="blas"):
-        for spec, rows in _chunks(scenes, constants, size_px, pixel_scale_arcsec, sampling):
+        for spec, rows in _chunks(grids(scenes, constants, size_px, pixel_scale_arcsec, sampling)):
             matrices = basis(spec)
             buffers = _buffers(spec, bands, padded_px)
             count = rows.size
@@ -315,14 +316,14 @@ def _render(
     return Rendered(image, magnification)
 
 
-def _chunks(
+def grids(
     scenes: Scenes,
     constants: FloatArray,
     size_px: int,
     pixel_scale_arcsec: float,
     sampling: Sampling,
 ) -> Iterator[tuple[GridSpec, NDArray[np.intp]]]:
-    """Group scenes by the grid each of them needs, and yield at most ``_CHUNK`` at a time."""
+    """Group scenes by the grid each of them needs: its sizes, and the rows of its scenes."""
     offset = np.maximum(np.abs(scenes.lens_x_arcsec), np.abs(scenes.lens_y_arcsec))
     side_px = 2.0 * (constants[:, -1] + offset) / pixel_scale_arcsec
     box = np.maximum(np.ceil(side_px / _BOX_STEP_PX) * _BOX_STEP_PX, _BOX_MIN_PX).astype(np.int64)
@@ -351,6 +352,14 @@ def _chunks(
             period_px=2 * math.ceil((box_px + size_px) / 4.0) + _ALIAS_PX * width,
             cutoff=0.75 if is_sharp and sampling.cells_per_px > 1 else 0.5,
         )
+        yield spec, rows
+
+
+def _chunks(
+    groups: Iterator[tuple[GridSpec, NDArray[np.intp]]],
+) -> Iterator[tuple[GridSpec, NDArray[np.intp]]]:
+    """Yield the scenes of every grid, at most ``_CHUNK`` at a time."""
+    for spec, rows in groups:
         for start in range(0, rows.size, _CHUNK):
             yield spec, rows[start : start + _CHUNK]
 

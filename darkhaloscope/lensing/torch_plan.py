@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from darkhaloscope.errors import ContractError, DataError, describe
 from darkhaloscope.lensing.convolution import GridSpec
 from darkhaloscope.lensing.psf import moffat_scale_arcsec
-from darkhaloscope.lensing.render import LENSED, UNLENSED, Sampling, _chunks, _sampling
+from darkhaloscope.lensing.render import LENSED, UNLENSED, Sampling, grids, sampling_of
 from darkhaloscope.lensing.scene import Scenes, check_templates, scene_constants, unlensed_scene
 
 FloatArray = NDArray[np.float64]
@@ -176,7 +176,7 @@ def plan_lensed(
     if scene.keys() != known:
         wrong = sorted(scene.keys() ^ known)
         raise TypeError(describe("Scene", expected="every argument of render_lensed, no other", got=wrong))
-    sampling = _sampling(quality, LENSED)
+    sampling = sampling_of(quality, LENSED)
     extents = _rows_of("extent_px", extent_px, None, np.float64)
     n = extents.shape[0]
     scenes = Scenes.of(n, **{name: _on_host(value) for name, value in scene.items()})
@@ -185,12 +185,8 @@ def plan_lensed(
     # The ring of zeros of the compiled loop is not needed: outside a template reads zero.
     raw = scene_constants(scenes, template_scale_arcsec, template_px, extents)
     constants = _device_constants(raw, template_px)
-    by_grid: dict[GridSpec, list[NDArray[np.intp]]] = {}
-    for spec, chunk in _chunks(scenes, raw, size_px, pixel_scale_arcsec, sampling):
-        by_grid.setdefault(spec, []).append(chunk)
     groups = []
-    for spec, chunks in by_grid.items():
-        members = np.concatenate(chunks)
+    for spec, members in grids(scenes, raw, size_px, pixel_scale_arcsec, sampling):
         unit = 2.0 * np.pi / (spec.period_px * pixel_scale_arcsec)
         groups.append(
             Group(
@@ -225,7 +221,7 @@ def plan_unlensed(
 ) -> Plan:
     """Check unlensed scenes and make them ready; arguments as in ``render.render_unlensed`` and above."""
     unlensed = unlensed_scene(x_arcsec, y_arcsec, rotation_rad, flip)
-    plan = plan_lensed(quality=_sampling(quality, UNLENSED), **unlensed, **scene)
+    plan = plan_lensed(quality=sampling_of(quality, UNLENSED), **unlensed, **scene)
     return plan._replace(lensed=False)
 
 
