@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 
 from darkhaloscope.config import Sources
-from darkhaloscope.errors import DataError
+from darkhaloscope.errors import ConfigError, DataError
 from darkhaloscope.sources.population import (
     F814W_BETWEEN_R_AND_Z,
     draw_source_magnitudes,
     draw_source_rows,
+    prior_density_per_mag,
 )
 
 IDS = [f"task-{i}" for i in range(20_000)]
@@ -64,6 +65,27 @@ def test_a_task_draws_the_same_in_any_company_and_another_by_seed():
     part = draw(ids=[IDS[i] for i in order], mag=MAG[order], host=HOST[order])
     np.testing.assert_array_equal(part, draw()[order])
     assert not np.array_equal(part, draw(seed=2)[order])
+
+
+def test_the_prior_is_the_density_of_what_population_draws():
+    """Given galaxy and colour: one over the width inside, zero outside, and nothing is drawn outside."""
+    sources = Sources(dimming_mag=(0.2, 1.7))
+    mags = draw(dimming_mag=(0.2, 1.7))
+    r_z = mags[:, 1] - mags[:, 2]
+    density = prior_density_per_mag(sources, mag_f814w=MAG, mag_r=mags[:, 1], r_z=r_z)
+    np.testing.assert_allclose(density, 1.0 / 1.5)
+    # averaged over the galaxies it is the histogram of all that is drawn
+    edges = np.linspace(20.5, 26.5, 31)
+    drawn = np.histogram(mags[:, 1], bins=edges)[0] / len(IDS) / np.diff(edges)
+    at = 0.5 * (edges[1:] + edges[:-1])
+    mean = [prior_density_per_mag(sources, mag_f814w=MAG, mag_r=m + 0.0 * MAG, r_z=r_z).mean() for m in at]
+    np.testing.assert_allclose(mean, drawn, atol=0.035)
+    assert max(drawn) > 0.2
+
+
+def test_a_prior_without_width_has_no_density():
+    with pytest.raises(ConfigError, match="dimming_mag"):
+        prior_density_per_mag(Sources(dimming_mag=(0.5, 0.5)), mag_f814w=[22.0], mag_r=[22.5], r_z=[0.0])
 
 
 def test_nan_magnitude_names_the_task():
