@@ -45,6 +45,9 @@ def test_the_target_is_drawn_from_its_own_stream(world, aimed, plan):
     # 73 values of a log-uniform distribution: its largest distance from the diagonal (5 %: 0.156)
     share = np.sort(np.log(target / 2.0) / np.log(25.0))
     assert np.abs(share - np.linspace(0, 1, len(share))).max() < 0.17
+    # 73 independent pairs: a correlation above 0.35 has a chance of 0.2 %
+    for name in ("theta_e_arcsec", "lens_q", "gamma1", "src_x_arcsec", "src_rotation_rad", "src_mag_r"):
+        assert abs(np.corrcoef(np.log(target), column(positives, name))[0, 1]) < 0.35, name
 
 
 @pytest.mark.parametrize("photons", [True, False])
@@ -52,7 +55,9 @@ def test_every_positive_reaches_its_target(world, plan, photons):
     chosen = stamp_world.experiment(snr_targeting=AIM, noise={"arc_shot_noise": photons})
     made = stamp_world.of_kind(stamp_world.stamps_of(world, plan, chosen=chosen), "positive")
     assert set(made["status"].to_pylist()) == {"ok"}
-    np.testing.assert_allclose(column(made, "arc_snr_footprint_r"), column(made, "target_snr"), rtol=1e-5)
+    # The inverse variance of lit pixels is kept in steps of a thousandth.
+    rtol = 3e-4 if photons else 1e-5
+    np.testing.assert_allclose(column(made, "arc_snr_footprint_r"), column(made, "target_snr"), rtol=rtol)
 
 
 def test_the_applied_magnitudes_are_recorded_with_the_drawn_colours(plan, made):
