@@ -1,13 +1,17 @@
 """The one writer and reader of tables: Parquet with the schema's columns.
 
-Pixel columns are fixed-size lists of float32 with BYTE_STREAM_SPLIT and zstd,
-which keeps every bit and costs the least per stamp; all else is plain zstd.
-Equal tables give equal bytes.
+In memory pixels are Arrow tensors. In a file, images are fixed-size lists of
+float32 with BYTE_STREAM_SPLIT and zstd, which takes the least room without
+losing a bit; planes that are nearly constant, and host cutouts, are fixed-size
+binary: a list costs two counters per pixel to write and to read, more than the
+pixels themselves. All else is plain zstd. Equal tables give equal bytes.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +24,81 @@ from darkhaloscope.artifacts import Part, atomic_path
 from darkhaloscope.errors import DataError, MissingDataError, describe
 from darkhaloscope.hashing import sha256_file
 from darkhaloscope.schema import TableSchema
-
-ROW_GROUP_ROWS = 256
-"""Rows per row group of tables with pixels: the unit of a streaming read."""
+from darkhaloscope.schema.columns import ROW_GROUP_ROWS
 
 _PLAIN_ROW_GROUP_ROWS = 1 << 17
 _ZSTD_LEVEL = 1
+_SHAPE, _VALUE_TYPE = b"shape", b"value_type"
+
+
+class TableWriter:
+    """Writes the row groups of one file as they are made; from :func:`open_writer`.
+
+    Attributes
+    ----------
+    rows : int
+        Rows written so far.
+    part : Part or None
+        The file, once it is complete.
+    """
+
+    def __init__(self, path: Path, schema: TableSchema) -> None:
+        self.rows = 0
+        self.part: Part | None = None
+        self._path = path
+        self._schema = schema
+        self._file: pq.ParquetWriter | None = None
+
+    def write(self, table: pa.Table) -> None:
+        """Validate a table and append it.
+
+        Raises
+        ------
+        ContractError
+            If the table does not match the schema.
+        """
+        self._schema.validate(table)
+        stored = _to_file(table, self._schema)
+        if self._file is None:
+            self._file = pq.ParquetWriter(self._path, stored.schema, **_options(self._schema))
+        pixels = self._schema.pixel_columns()
+        self._file.write_table(stored, self._schema.row_group_rows if pixels else _PLAIN_ROW_GROUP_ROWS)
+        self.rows += table.num_rows
+
+    def close(self) -> None:
+        """Write the footer."""
+        if self._file is not None:
+            self._file.close()
+
+
+@contextmanager
+def open_writer(path: str | Path, schema: TableSchema) -> Iterator[TableWriter]:
+    """Yield a writer of a file that appears whole, or not at all, when the block ends.
+
+    Parameters
+    ----------
+    path : path
+        Destination; its directory is created.
+    schema : TableSchema
+        What every table written must be.
+
+    Raises
+    ------
+    DataError
+        If nothing was written.
+    StorageError
+        If the disk is full.
+    """
+    path = Path(path)
+    with atomic_path(path) as temporary:
+        writer = TableWriter(temporary, schema)
+        try:
+            yield writer
+        finally:
+            writer.close()
+        if not temporary.is_file():
+            raise DataError(describe("Nothing was written", file=path, expected="at least one table"))
+        writer.part = Part(path.name, temporary.stat().st_size, sha256_file(temporary), writer.rows)
 
 
 def write_table(path: str | Path, schema: TableSchema, table: pa.Table) -> Part:
@@ -52,26 +125,10 @@ def write_table(path: str | Path, schema: TableSchema, table: pa.Table) -> Part:
     StorageError
         If the disk is full.
     """
-    schema.validate(table)
-    path = Path(path)
-    split = [
-        f"{column.name}.list.element"
-        for column in schema.pixel_columns()
-        if column.value_type == pa.float32()
-    ]
-    with atomic_path(path) as temporary:
-        pq.write_table(
-            table,
-            temporary,
-            compression="zstd",
-            compression_level=_ZSTD_LEVEL,
-            use_dictionary=False,
-            write_statistics=False,
-            column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT") if split else None,
-            row_group_size=ROW_GROUP_ROWS if schema.pixel_columns() else _PLAIN_ROW_GROUP_ROWS,
-            store_schema=True,
-        )
-    return Part(path.name, path.stat().st_size, sha256_file(path), table.num_rows)
+    with open_writer(path, schema) as writer:
+        writer.write(table)
+    assert writer.part is not None
+    return writer.part
 
 
 def read_table(paths: Sequence[str | Path] | str | Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -101,7 +158,14 @@ def iter_batches(
     """
     for path in paths:
         with _open(Path(path)) as file:
-            yield from file.iter_batches(batch_size=rows, columns=_checked(file, path, columns))
+            for batch in file.iter_batches(batch_size=rows, columns=_checked(file, path, columns)):
+                yield _from_file(pa.Table.from_batches([batch])).to_batches()[0]
+
+
+def column_names(path: str | Path) -> list[str]:
+    """Return the columns of a file, from its footer alone."""
+    with _open(Path(path)) as file:
+        return list(file.schema_arrow.names)
 
 
 def row_count(paths: Sequence[str | Path]) -> int:
@@ -141,6 +205,114 @@ def pixels(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[Any]:
     return stamps
 
 
+def read_row_groups(
+    path: str | Path, rows: Sequence[int] | NDArray[np.intp], columns: Sequence[str]
+) -> Iterator[tuple[pa.Table, NDArray[np.intp]]]:
+    """Stream the row groups of a file that hold the given rows.
+
+    Parameters
+    ----------
+    path : path
+        One file.
+    rows : sequence of int
+        Rows of the file, ascending.
+    columns : sequence of str
+        Columns to read.
+
+    Yields
+    ------
+    table : pyarrow.Table
+        A whole row group.
+    rows : ndarray of int
+        The given rows that lie in it, counted from its first row.
+    """
+    wanted = np.asarray(rows, dtype=np.intp)
+    with _open(Path(path)) as file:
+        names, start = _checked(file, path, columns), 0
+        for group in range(file.metadata.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)] - start
+            if len(inside):
+                yield _from_file(file.read_row_group(group, columns=names, use_threads=False)), inside
+            start = stop
+
+
+def pixel_slots(table: pa.Table, name: str) -> NDArray[Any]:
+    """Return a pixel column as an array without copying; rows without pixels hold arbitrary values."""
+    column = table[name].combine_chunks()
+    array = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    storage = array.storage
+    width = storage.type.list_size
+    flat = storage.values.slice(storage.offset * width, len(storage) * width)
+    values: NDArray[Any] = flat.to_numpy(zero_copy_only=False)
+    return values.reshape(len(storage), *array.type.shape)
+
+
+def _options(schema: TableSchema) -> dict[str, Any]:
+    """Return how the columns of a schema are encoded."""
+    split = [f"{c.name}.list.element" for c in schema.pixel_columns() if c.stored == "noise"]
+    raw = {c.name for c in schema.pixel_columns() if c.stored == "raw"}
+    leaves = [name for name in schema.names() if f"{name}.list.element" not in split] + split
+    zstd = [name for name in leaves if name not in raw]
+    return {
+        "compression": {name: "zstd" if name in zstd else "none" for name in leaves},
+        "compression_level": dict.fromkeys(zstd, _ZSTD_LEVEL),
+        "use_dictionary": False,
+        "write_statistics": False,
+        "column_encoding": dict.fromkeys(split, "BYTE_STREAM_SPLIT") if split else None,
+        "store_schema": True,
+    }
+
+
+def _to_file(table: pa.Table, schema: TableSchema) -> pa.Table:
+    """Turn tensor columns that are stored as bytes into fixed-size binary, without copying."""
+    for column in schema.pixel_columns():
+        if column.stored == "noise":
+            continue
+        at = table.column_names.index(column.name)
+        field, tensor = table.schema.field(at), table.schema.field(at).type
+        width = tensor.storage_type.list_size * tensor.value_type.byte_width
+        chunks = [_as_binary(chunk.storage, pa.binary(width)) for chunk in table.column(at).chunks]
+        note = {_SHAPE: json.dumps(list(tensor.shape)), _VALUE_TYPE: str(tensor.value_type)}
+        field = pa.field(field.name, pa.binary(width), field.nullable, {**(field.metadata or {}), **note})
+        table = table.set_column(at, field, pa.chunked_array(chunks, type=field.type))
+    return table
+
+
+def _from_file(table: pa.Table) -> pa.Table:
+    """Undo :func:`_to_file`."""
+    for at, field in enumerate(table.schema):
+        if not pa.types.is_fixed_size_binary(field.type) or _SHAPE not in (field.metadata or {}):
+            continue
+        shape = json.loads(field.metadata[_SHAPE])
+        tensor = pa.fixed_shape_tensor(pa.type_for_alias(field.metadata[_VALUE_TYPE].decode()), shape)
+        chunks = [_as_tensor(chunk, tensor) for chunk in table.column(at).chunks]
+        note = {k: v for k, v in field.metadata.items() if k not in {_SHAPE, _VALUE_TYPE}}
+        restored = pa.field(field.name, tensor, field.nullable, note)
+        table = table.set_column(at, restored, pa.chunked_array(chunks, type=tensor))
+    return table
+
+
+def _as_binary(storage: pa.Array, kind: pa.DataType) -> pa.Array:
+    """See the fixed-size lists of an array as bytes."""
+    values = storage.values
+    if values.offset:
+        values = pa.concat_arrays([values])  # a copy that begins at its own first value
+    buffers = [storage.buffers()[0], values.buffers()[1] if len(storage) else pa.py_buffer(b"")]
+    return pa.Array.from_buffers(kind, len(storage), buffers, storage.null_count, storage.offset)
+
+
+def _as_tensor(array: pa.Array, tensor: pa.DataType) -> pa.Array:
+    """See the bytes of an array as tensors."""
+    valid, values = array.buffers()
+    count = (array.offset + len(array)) * tensor.storage_type.list_size
+    flat = pa.Array.from_buffers(tensor.value_type, count, [None, values])
+    storage = pa.Array.from_buffers(
+        tensor.storage_type, len(array), [valid], array.null_count, array.offset, children=[flat]
+    )
+    return pa.ExtensionArray.from_storage(tensor, storage)
+
+
 def _open(path: Path) -> pq.ParquetFile:
     if not path.is_file():
         raise MissingDataError(describe("Table not found", file=path))
@@ -163,4 +335,4 @@ def _checked(file: pq.ParquetFile, path: str | Path, columns: Sequence[str] | No
 
 def _read_one(path: Path, columns: Sequence[str] | None) -> pa.Table:
     with _open(path) as file:
-        return file.read(columns=_checked(file, path, columns))
+        return _from_file(file.read(columns=_checked(file, path, columns)))

@@ -1,10 +1,11 @@
-"""Photon noise of light that is added to a coadd.
+"""Photon noise of light that is added to a coadd: the definitions, in plain numpy.
 
 A sky-limited coadd has pixel variance sky / gain, so the number of electrons
 that one nanomaggy stands for is gain_eff = sky level x inverse variance: tens of
 thousands for a stack, different at every pixel. Added light brings the variance
 light / gain_eff and nothing else: the sky's own noise is in the host image and
-is neither added again nor resampled.
+is neither added again nor resampled. ``exposure`` does the same to many stamps
+in one pass.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkhaloscope.errors import DataError, describe
+from darkhaloscope.lensing.deviates import NEIGHBOUR_CORRELATION, correlated_normals
 
 Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 
-NEIGHBOUR_CORRELATION = 0.25
-"""Correlation of neighbouring coadd pixels, 0.1 to 0.4 in DR10 after Lanczos resampling."""
+INVVAR_STEPS = 1024
+"""The inverse variance of lit pixels is kept to this fraction of the host's.
+
+The effective gain is good to some percent, so finer steps would store nothing
+but digits: they cost 7 kB per stamp. Light that raises the variance by less
+than half a step, in the far wings of the PSF, counts as noiseless.
+"""
 
 
 class NoisyLight(NamedTuple):
@@ -38,6 +45,28 @@ class NoisyLight(NamedTuple):
     invvar: Float32Array
 
 
+def check_sky(sky_nmgy: Any) -> FloatArray:
+    """Return sky levels as float64, refusing those that leave the gain undefined.
+
+    Raises
+    ------
+    DataError
+        If a sky level is not positive.
+    """
+    sky = np.asarray(sky_nmgy, dtype=np.float64)
+    if not (sky > 0.0).all():
+        raise DataError(
+            describe(
+                "Sky level",
+                field="sky_nmgy",
+                expected="positive nMgy/px",
+                got=float(np.min(sky)),
+                hint="read the level removed from the coadd (cosky); a coadd without it has no photon noise",
+            )
+        )
+    return sky
+
+
 def effective_gain(sky_nmgy: Any, invvar: Any) -> FloatArray:
     """Return electrons per nanomaggy, sky level x inverse variance.
 
@@ -53,18 +82,7 @@ def effective_gain(sky_nmgy: Any, invvar: Any) -> FloatArray:
     DataError
         If a sky level is not positive, which leaves the gain undefined.
     """
-    sky = np.asarray(sky_nmgy, dtype=np.float64)
-    if not (sky > 0.0).all():
-        raise DataError(
-            describe(
-                "Sky level",
-                field="sky_nmgy",
-                expected="positive nMgy/px",
-                got=float(np.min(sky)),
-                hint="read the level removed from the coadd (cosky); a coadd without it has no photon noise",
-            )
-        )
-    return np.asarray(sky * np.asarray(invvar, dtype=np.float64))
+    return np.asarray(check_sky(sky_nmgy) * np.asarray(invvar, dtype=np.float64))
 
 
 def light_variance(light_nmgy: Any, gain: Any) -> FloatArray:
@@ -79,36 +97,15 @@ def light_variance(light_nmgy: Any, gain: Any) -> FloatArray:
     return np.asarray(np.divide(light, gain, out=variance, where=gain > 0.0))
 
 
-def correlated_normals(
-    rng: np.random.Generator, shape: tuple[int, ...], correlation: float = NEIGHBOUR_CORRELATION
-) -> FloatArray:
-    """Draw normal deviates of unit variance, correlated between neighbours in the last two axes.
+def invvar_share(light_nmgy: Any, sky_nmgy: Any) -> FloatArray:
+    """Return what light leaves of the inverse variance, in steps of 1 / INVVAR_STEPS.
 
-    White noise is passed along y and x through the weights (a, 1, a) /
-    sqrt(1 + 2 a^2), whose correlation at lag one is 2 a / (1 + 2 a^2).
-
-    Parameters
-    ----------
-    rng : Generator
-        Generator of the task.
-    shape : tuple of int
-        (..., H, W).
-    correlation : float
-        Of horizontal and of vertical neighbours, in [0, 0.7].
-
-    Raises
-    ------
-    DataError
-        If the correlation cannot be made with three weights.
+    With v the variance of the light and ivar that of the image, the share is
+    1 / (1 + ivar v) = sky / (sky + light), whatever the inverse variance.
     """
-    if not 0.0 <= correlation <= 0.7:
-        raise DataError(describe("Noise", field="correlation", expected="in [0, 0.7]", got=correlation))
-    a = 0.0 if correlation == 0.0 else (1.0 - np.sqrt(1.0 - 2.0 * correlation**2)) / (2.0 * correlation)
-    *lead, height, width = shape
-    noise = rng.standard_normal((*lead, height + 2, width + 2))
-    noise = noise[..., 1:-1, :] + a * (noise[..., :-2, :] + noise[..., 2:, :])
-    noise = noise[..., 1:-1] + a * (noise[..., :-2] + noise[..., 2:])
-    return np.asarray(noise / (1.0 + 2.0 * a * a))
+    light = np.maximum(np.asarray(light_nmgy, dtype=np.float64), 0.0)
+    share = np.floor(INVVAR_STEPS / (1.0 + light / check_sky(sky_nmgy)) + 0.5)
+    return np.asarray(share / INVVAR_STEPS)
 
 
 def add_photon_noise(
@@ -116,21 +113,21 @@ def add_photon_noise(
     *,
     sky_nmgy: Any,
     invvar: Any,
-    rng: np.random.Generator,
+    key: Any,
     correlation: float = NEIGHBOUR_CORRELATION,
 ) -> NoisyLight:
     """Give added light its photon noise and the image its new inverse variance.
 
     Parameters
     ----------
-    light_nmgy : array_like, shape (..., H, W)
+    light_nmgy : array_like, shape (bands, H, W)
         Noiseless light. Unit: nMgy/px.
     sky_nmgy : array_like, broadcastable to the light
         Sky level per band, for example shape (bands, 1, 1). Unit: nMgy/px.
-    invvar : array_like, shape (..., H, W)
+    invvar : array_like, shape (bands, H, W)
         Inverse variance of the host image. Unit: 1/nMgy^2.
-    rng : Generator
-        Generator of the task: the same number of deviates is drawn whatever the light.
+    key : array_like of int, shape (4,)
+        Key of the task, from :func:`darkhaloscope.streams.keys`.
     correlation : float
         Correlation of neighbouring pixels.
 
@@ -142,9 +139,11 @@ def add_photon_noise(
     """
     light = np.asarray(light_nmgy, dtype=np.float64)
     ivar = np.asarray(invvar, dtype=np.float64)
-    variance = light_variance(light, effective_gain(sky_nmgy, ivar))
-    noise = correlated_normals(rng, light.shape, correlation) * np.sqrt(variance)
+    share = invvar_share(light, sky_nmgy)
+    variance = np.where(share < 1.0, light_variance(light, effective_gain(sky_nmgy, ivar)), 0.0)
+    planes, height, width = light.shape
+    noise = correlated_normals(key, (planes, height, width), correlation) * np.sqrt(variance)
     return NoisyLight(
         light=(light + noise).astype(np.float32),
-        invvar=(ivar / (1.0 + ivar * variance)).astype(np.float32),
+        invvar=(ivar * share).astype(np.float32),
     )

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from darkhaloscope.errors import ContractError, describe
 from darkhaloscope.hashing import hash_json
+
+ROW_GROUP_ROWS = 256
+"""Rows per row group of tables with pixels, unless the table says otherwise: the unit of a streaming read."""
 
 
 class Role(StrEnum):
@@ -66,10 +70,17 @@ class PixelColumn(Column):
         Number of planes; 0 for a single (y, x) plane.
     value_type : pyarrow.DataType
         Type of one pixel.
+    stored : {"noise", "map", "raw"}
+        What it is in a file, which changes no bit. ``noise``: a list of floats
+        whose bytes are split by significance and compressed. ``map``:
+        compressed bytes, for planes that are constant over most of a stamp.
+        ``raw``: bytes as they are, for pixels that are read more often than
+        anything else is done with them.
     """
 
     planes: int = 0
     value_type: pa.DataType | None = None
+    stored: Literal["noise", "map", "raw"] = "noise"
 
     def tensor_type(self, size: int) -> pa.DataType:
         """Return the Arrow tensor type for stamps of ``size`` x ``size`` pixels."""
@@ -89,11 +100,14 @@ class TableSchema:
         Raised when a column changes its meaning, type or unit.
     columns : tuple of Column
         In storage order.
+    row_group_rows : int
+        Rows per row group of a file with pixels.
     """
 
     name: str
     version: int
     columns: tuple[Column, ...]
+    row_group_rows: int = ROW_GROUP_ROWS
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]

@@ -9,6 +9,8 @@ stamp, ((size - 1) / 2, (size - 1) / 2). Angles run from +x towards +y.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pyarrow as pa
 
 from darkhaloscope.schema.columns import Column, PixelColumn, Role, TableSchema
@@ -62,20 +64,24 @@ def _by_band(
     ]
 
 
-def _pixels(*, nullable: bool) -> list[Column]:
+def _pixels(*, image_stored: Literal["noise", "raw"] = "noise") -> list[Column]:
+    """Return the pixel columns; rows without a stamp are null."""
     return [
-        PixelColumn("image", None, _P, "nMgy/px", "image (band, y, x)", nullable, len(BANDS), pa.float32()),
+        PixelColumn(
+            "image", None, _P, "nMgy/px", "image (band, y, x)", True, len(BANDS), pa.float32(), image_stored
+        ),
         PixelColumn(
             "invvar",
             None,
             _P,
             "1/nMgy^2",
             "inverse variance (band, y, x)",
-            nullable,
+            True,
             len(BANDS),
             pa.float32(),
+            "map",
         ),
-        PixelColumn("maskbits", None, _P, "", "DR10 MASKBITS (y, x)", nullable, 0, pa.int32()),
+        PixelColumn("maskbits", None, _P, "", "DR10 MASKBITS (y, x)", True, 0, pa.int32(), "map"),
     ]
 
 
@@ -187,8 +193,9 @@ HOSTS = TableSchema(
             nullable=True,
         ),
         Column("nan_pixels", _I32, _Q, "", "NaN or infinite image or invvar pixels"),
-        *_pixels(nullable=True),
+        *_pixels(image_stored="raw"),
     ),
+    row_group_rows=32,
 )
 
 _IDENTITY = [
@@ -289,7 +296,7 @@ STAMPS = TableSchema(
             "weight that brings the rows back to the physical prior; 1 where S/N was not aimed at",
             nullable=True,
         ),
-        *_pixels(nullable=True),
+        *_pixels(),
     ),
 )
 
@@ -353,7 +360,7 @@ ANCHOR_STAMPS = TableSchema(
         Column("y_offset_px", _F64, _I, "px", "galaxy minus stamp centre along y", nullable=True),
         *[Column(c.name, c.type, c.role, c.unit, c.description, nullable=True) for c in _CONDITIONS],
         Column("status", _STR, _Q, "", "ok, or why the object is not scored"),
-        *_pixels(nullable=True),
+        *_pixels(),
     ),
 )
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from darkhaloscope import streams
 from darkhaloscope.config import Experiment
-from darkhaloscope.lensing import noise, snr
+from darkhaloscope.lensing.exposure import Measures, put_light
 from darkhaloscope.lensing.geometry import StampGeometry
 from darkhaloscope.schema import BANDS, STAMPS, per_band
 from darkhaloscope.sources.library import SourceLibrary
@@ -88,35 +88,32 @@ def _table(
     magnitudes = {
         name: rows[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in per_band("src_mag_{b}")
     }
-    ids = rows["task_id"].to_pylist()
+    ids = np.asarray(rows["task_id"].to_pylist(), dtype=object)
+    photon_noise = experiment.noise.arc_shot_noise
     for light in lights:
         results["sampling_weight"][light.rows] = light.weight
         for applied in magnitudes.values():
             applied[light.rows] -= 2.5 * np.log10(light.flux_scale)
-        for row, added, magnification in zip(light.rows, light.image, light.magnification, strict=True):
-            if status[row] != "ok":
-                continue
-            at = host[row]
-            if experiment.noise.arc_shot_noise:
-                noisy = noise.add_photon_noise(
-                    added,
-                    sky_nmgy=hosts.sky_nmgy[at][:, None, None],
-                    invvar=hosts.invvar[at],
-                    rng=streams.generator(experiment.seed, "photon_noise", ids[row]),
-                )
-                image[row] += noisy.light
-                invvar[row] = noisy.invvar
-            else:
-                image[row] += added
-            results["magnification"][row] = magnification
-            _measure(results, row, added, invvar[row], hosts.good[at])
+        added = np.flatnonzero(status[light.rows] == "ok")
+        lit = light.rows[added]
+        measures = put_light(
+            image,
+            invvar,
+            lit,
+            light_nmgy=light.image if len(added) == len(light.rows) else light.image[added],
+            good=hosts.good,
+            hosts=host[lit],
+            sky_nmgy=hosts.sky_nmgy,
+            keys=streams.keys(experiment.seed, "photon_noise", ids[lit]) if photon_noise else None,
+        )
+        results["magnification"][lit] = light.magnification[added]
+        _record(results, lit, measures)
     ok = status == "ok"
-    good_share = hosts.good.mean(axis=(-2, -1))[host]
+    good_share = (hosts.good_px / float(image.shape[-1] ** 2))[host]
     fractions = np.where(present[:, None], 1.0 - good_share, np.nan)
     bandset = [
         "".join(b for b, share in zip(BANDS, row, strict=True) if share) for row in good_share.tolist()
     ]
-    finite = np.isfinite(image).all(axis=1) & np.isfinite(invvar).all(axis=1)
     offset = hosts.offset_px[host]
     columns: dict[str, Any] = {name: rows[name] for name in rows.column_names}
     columns |= {
@@ -124,7 +121,7 @@ def _table(
         "y_offset_px": _nullable(offset[:, 1]),
         "status": status,
         **{name: _nullable(fractions[:, b]) for b, name in enumerate(per_band("bad_pixel_frac_{b}"))},
-        "nan_pixels": np.where(present, (~finite).sum(axis=(-2, -1)), 0),
+        "nan_pixels": np.where(present, hosts.nan_px[host], 0),
         "bandset": bandset,
         **{name: _nullable(np.where(ok, values, np.nan)) for name, values in results.items()},
         **{name: _nullable(values) for name, values in magnitudes.items()},
@@ -146,24 +143,15 @@ _RESULTS = (
 )
 
 
-def _measure(
-    results: dict[str, FloatArray],
-    row: int,
-    added: NDArray[np.float32],
-    invvar: NDArray[np.float32],
-    good: NDArray[np.bool_],
-) -> None:
-    """Fill in flux and signal-to-noise of the added light of one row."""
-    light = added.astype(np.float64)
-    flux = light.sum(axis=(-2, -1))
-    matched, footprint = snr.matched(light, invvar, good), snr.footprint(light, invvar, good)
+def _record(results: dict[str, FloatArray], rows: NDArray[np.intp], measures: Measures) -> None:
+    """Fill in flux and signal-to-noise of the light added to rows."""
     for band, name in enumerate(BANDS):
-        results[f"arc_flux_{name}_nmgy"][row] = flux[band]
-        results[f"arc_snr_matched_{name}"][row] = matched[band]
-        results[f"arc_snr_footprint_{name}"][row] = footprint[band]
+        results[f"arc_flux_{name}_nmgy"][rows] = measures.flux_nmgy[:, band]
+        results[f"arc_snr_matched_{name}"][rows] = measures.matched[:, band]
+        results[f"arc_snr_footprint_{name}"][rows] = measures.footprint[:, band]
     r = BANDS.index("r")
-    results["arc_snr_stamp_r"][row] = snr.stamp(light[r], invvar[r], good[r])
-    results["arc_snr_max_r"][row] = snr.brightest_pixel(light[r], invvar[r], good[r])
+    results["arc_snr_stamp_r"][rows] = measures.stamp[:, r]
+    results["arc_snr_max_r"][rows] = measures.brightest_pixel[:, r]
 
 
 def _nullable(values: FloatArray) -> pa.Array:

@@ -64,6 +64,8 @@ class Sample:
             offset_px=np.zeros((N, 2)),
             sky_nmgy=np.full((N, 3), SKY_NMGY),
             good=np.ones(invvar.shape, bool),
+            good_px=np.full((N, 3), SIZE**2),
+            nan_px=np.zeros(N, np.int64),
         )
         rows = pa.table(
             {
