@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import ConfigError, describe
-from darkhaloscope.lensing import noise
+from darkhaloscope.schema import BANDS
 from darkhaloscope.sources.library import SourceLibrary
 from darkhaloscope.sources.population import prior_density_per_mag
 from darkhaloscope.stamps.flux_target import footprint_sums, sampling_weight
@@ -95,10 +95,14 @@ def choose_flux(
         )
     rows = rows.take(pa.array(aimed))
     at = np.array([hosts.row_of[name] for name in rows["host_id"].to_pylist()], dtype=np.intp)
-    invvar = hosts.invvar[at]
     photons = experiment.noise.arc_shot_noise
-    gain = noise.effective_gain(hosts.sky_nmgy[at][:, :, None, None], invvar) if photons else None
-    sums = footprint_sums(arcs[aimed], invvar=invvar, good=hosts.good[at], gain=gain)
+    sums = footprint_sums(
+        arcs if len(aimed) == k else arcs[aimed],
+        invvar=hosts.invvar,
+        good=hosts.good,
+        hosts=at,
+        sky_nmgy=hosts.sky_nmgy[:, BANDS.index("r")] if photons else None,
+    )
     wanted = rows["target_snr"].to_numpy()
     scale = sums.scale(wanted)
     drawn = rows["src_mag_r"].to_numpy()

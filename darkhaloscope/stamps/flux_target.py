@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope.errors import DataError, describe
-from darkhaloscope.lensing import noise, snr
 from darkhaloscope.schema import BANDS
 
 FloatArray = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
 
 LN_FLUX_PER_MAG = 0.4 * float(np.log(10.0))
 """Change of ln(flux) over one magnitude (Pogson)."""
@@ -93,62 +93,57 @@ class FootprintSums(NamedTuple):
         return np.asarray((self.variance_nmgy2 + 0.5 * own) / (self.variance_nmgy2 + own))
 
 
-def footprint_sums(arc: Any, *, invvar: Any, good: Any, gain: Any | None) -> FootprintSums:
+def footprint_sums(
+    arcs: Float32Array,
+    *,
+    invvar: Float32Array,
+    good: NDArray[np.bool_],
+    hosts: ArrayLike,
+    sky_nmgy: ArrayLike | None,
+) -> FootprintSums:
     """Sum signal and variance over the r-band footprints of arcs.
 
     Parameters
     ----------
-    arc : array_like, shape (k, bands, H, W)
+    arcs : ndarray of float32, shape (k, bands, H, W)
         Noiseless arcs. Unit: nMgy/px.
-    invvar : array_like, shape (k, bands, H, W)
-        Inverse variance of the images without the arcs. Unit: 1/nMgy^2.
-    good : array_like of bool, shape (k, bands, H, W)
+    invvar : ndarray of float32, shape (m, bands, H, W)
+        Inverse variance of the hosts. Unit: 1/nMgy^2.
+    good : ndarray of bool, shape (m, bands, H, W)
         Pixels that count.
-    gain : array_like or None, shape (k, bands, H, W)
-        Electrons per nanomaggy, from :func:`darkhaloscope.lensing.noise.effective_gain`;
-        None if the arcs carry no photon noise.
+    hosts : array_like of int, shape (k,)
+        Host of each arc, a row of ``invvar`` and ``good``.
+    sky_nmgy : array_like or None, shape (m,)
+        Sky level of the hosts in r, which gives the arc's light the variance
+        light / (sky x invvar) (``lensing.noise``). Unit: nMgy/px. None if arcs
+        carry no photon noise.
 
     Returns
     -------
     FootprintSums
         With the footprint of :func:`darkhaloscope.lensing.snr.footprint`, so
         that the S/N at scale 1 is that estimator's.
-    """
-    r = BANDS.index("r")
-    light = np.asarray(arc)[:, r].astype(np.float64)
-    weight = np.asarray(invvar)[:, r].astype(np.float64)
-    where = (weight > 0.0) & np.asarray(good, dtype=bool)[:, r] & snr.footprint_mask(light)
-    variance = np.divide(1.0, weight, out=np.zeros_like(weight), where=where)
-    own = np.zeros_like(light) if gain is None else noise.light_variance(light, np.asarray(gain)[:, r])
-    axes = (-2, -1)
-    return FootprintSums(
-        signal_nmgy=np.where(where, light, 0.0).sum(axis=axes),
-        variance_nmgy2=variance.sum(axis=axes),
-        light_variance_nmgy2=np.where(where, own, 0.0).sum(axis=axes),
-    )
-
-
-def target_scale(arc: Any, *, invvar: Any, good: Any, gain: Any | None, target_snr: Any) -> FloatArray:
-    """Return the factor on the source flux, alike in all bands, that makes the footprint S/N the target.
-
-    Parameters
-    ----------
-    arc, invvar, good, gain
-        As in :func:`footprint_sums`.
-    target_snr : array_like, shape (k,)
-        Wanted footprint S/N in r.
-
-    Returns
-    -------
-    ndarray of float64, shape (k,)
-        Infinite where no flux reaches the target.
 
     Raises
     ------
     DataError
-        If a target is not a positive number.
+        If a sky level is not positive.
     """
-    return footprint_sums(arc, invvar=invvar, good=good, gain=gain).scale(target_snr)
+    # The compiler is loaded with the first arc, not with the package.
+    from darkhaloscope.stamps import flux_kernels
+
+    hosts = np.asarray(hosts, dtype=np.int64)
+    # Over an infinite sky the photons of an arc add nothing.
+    sky = np.full(len(hosts), np.inf) if sky_nmgy is None else np.asarray(sky_nmgy, dtype=np.float64)[hosts]
+    if not (sky > 0.0).all():
+        raise DataError(
+            describe("Sky level", field="sky_nmgy", expected="positive nMgy/px", got=float(np.min(sky)))
+        )
+    sums = np.zeros((3, len(hosts)))
+    flux_kernels.sum_footprints(
+        np.ascontiguousarray(arcs), invvar, good.view(np.uint8), hosts, sky, BANDS.index("r"), sums
+    )
+    return FootprintSums(*sums)
 
 
 def sampling_weight(prior_per_mag: Any, target_per_ln_snr: Any, slope: Any) -> FloatArray:

@@ -20,8 +20,8 @@ FloatArray = NDArray[np.float64]
 LOG_UNIFORM_BINS = 6
 """Bins of log S/N in which a log-uniform target is compared with what was achieved."""
 
-_ROUNDING = 1e-4
-"""A chosen S/N reaches a float32 stamp to this relative accuracy."""
+_ROUNDING = 1e-3
+"""A chosen S/N is reached this well: inverse variances are kept in steps (``lensing.noise``)."""
 
 
 @dataclass(frozen=True)
