@@ -19,7 +19,8 @@ from darkhaloscope.config import Experiment
 from darkhaloscope.errors import ContractError, describe
 from darkhaloscope.lensing.geometry import StampGeometry
 from darkhaloscope.lensing.psf import MOFFAT_BETA, moffat_scale_arcsec
-from darkhaloscope.lensing.render import Rendered, render_lensed, render_unlensed
+from darkhaloscope.lensing.render import Rendered
+from darkhaloscope.lensing.renderers import Renderer, open_renderer
 from darkhaloscope.schema import BANDS, per_band
 from darkhaloscope.sources.library import SourceLibrary
 from darkhaloscope.stamps.chosen_flux import choose_flux
@@ -132,7 +133,7 @@ def added_light(
     matched = np.flatnonzero((kind == MATCHED_LIGHT) & (status == "ok"))
     twin_of = _twins_of(rows, matched, arcs, twins, hosts, sources, geometry, experiment)
     status[matched[~twin_of.usable]] = "twin_lost"
-    light = _matched_light(rows, matched[twin_of.usable], twin_of, hosts, sources, geometry)
+    light = _matched_light(rows, matched[twin_of.usable], twin_of, hosts, sources, geometry, experiment)
     status[light.rows] = light.status
     return [arcs, light]
 
@@ -225,7 +226,7 @@ def _arcs(
     rows = table.take(pa.array(chosen))
     flux = 10.0 ** (0.4 * (22.5 - _by_band(rows, "src_mag_{b}")))
     fwhm = _by_band(rows, "psf_fwhm_{b}_arcsec")
-    rendered = _lensed(rows, hosts, sources, geometry, fwhm_arcsec=fwhm, flux_nmgy=flux)
+    rendered = _lensed(rows, hosts, sources, geometry, experiment, fwhm_arcsec=fwhm, flux_nmgy=flux)
     status = _status(rendered.image, flux * rendered.magnification[:, None])
     choice = choose_flux(rows, rendered.image, hosts=hosts, sources=sources, experiment=experiment)
     status[(status == "ok") & ~choice.reached] = "snr_unreachable"
@@ -240,12 +241,13 @@ def _lensed(
     hosts: HostStamps,
     sources: SourceLibrary,
     geometry: StampGeometry,
+    experiment: Experiment,
     *,
     fwhm_arcsec: FloatArray,
     flux_nmgy: FloatArray,
 ) -> Rendered:
     x, y = _galaxy_arcsec(rows, hosts, geometry)
-    return render_lensed(
+    return _renderer(experiment).lensed(
         _templates(rows, sources),
         template_scale_arcsec=sources.pixel_scale_arcsec,
         size_px=geometry.size_px,
@@ -266,14 +268,17 @@ def _matched_light(
     hosts: HostStamps,
     sources: SourceLibrary,
     geometry: StampGeometry,
+    experiment: Experiment,
 ) -> Light:
     """Render the sources of the chosen rows unlensed, each with the flux of its twin's arc."""
     rows, flux_nmgy = table.take(pa.array(chosen)), twins.flux_nmgy
-    radius = _light_radii_px(rows["light_quantile"].to_numpy(), twins.rows, hosts, sources, geometry)
+    share = rows["light_quantile"].to_numpy()
+    radius = _light_radii_px(share, twins.rows, hosts, sources, geometry, experiment)
     radius = np.minimum(radius, MAX_LIGHT_RADIUS * geometry.size_px / 2.0) * geometry.pixel_scale_arcsec
     azimuth = rows["light_azimuth_rad"].to_numpy()
     x, y = _galaxy_arcsec(rows, hosts, geometry)
-    rendered = render_unlensed(
+    renderer = _renderer(experiment)
+    rendered = renderer.unlensed(
         _templates(rows, sources),
         template_scale_arcsec=sources.pixel_scale_arcsec,
         size_px=geometry.size_px,
@@ -301,6 +306,7 @@ def _light_radii_px(
     hosts: HostStamps,
     sources: SourceLibrary,
     geometry: StampGeometry,
+    experiment: Experiment,
 ) -> FloatArray:
     """Return the radius at which the middle of each matched light is put.
 
@@ -310,7 +316,8 @@ def _light_radii_px(
     is the arc's.
     """
     one = np.ones((twins.num_rows, 1))
-    sharp = _lensed(twins, hosts, sources, geometry, fwhm_arcsec=SHARP_FWHM_ARCSEC * one, flux_nmgy=one).image
+    fwhm = SHARP_FWHM_ARCSEC * one
+    sharp = _lensed(twins, hosts, sources, geometry, experiment, fwhm_arcsec=fwhm, flux_nmgy=one).image
     offset = hosts.offset_px[[hosts.row_of[name] for name in twins["host_id"].to_pylist()]]
     radius = np.array(
         [
@@ -355,6 +362,10 @@ def light_radius_px(light: Images, offset_px: Any, quantile: float) -> float:
     share = np.concatenate([[0.0], np.cumsum(np.bincount(annulus, weights=weight))])
     edges = np.arange(len(share)) * _RADIAL_BIN_PX
     return float(np.interp(quantile * share[-1], share, edges))
+
+
+def _renderer(experiment: Experiment) -> Renderer:
+    return open_renderer(experiment.renderer.engine, experiment.renderer.quality)
 
 
 def _galaxy_arcsec(
