@@ -38,6 +38,22 @@ def test_fractions_must_sum_to_one(tmp_path):
         load_experiment(path)
 
 
+@pytest.mark.parametrize(
+    "sources", ["{magnitude: host_tied}", "{dimming_mag: [0.5, 0.5]}", "{dimming_mag: [1.0, 0.0]}"]
+)
+def test_a_chosen_flux_needs_a_prior(tmp_path, sources):
+    text = HEAD + f"snr_targeting:\n  mode: choose_flux\nsources: {sources}\n"
+    with pytest.raises(ConfigError, match=r"sources\.dimming_mag"):
+        load_experiment(write(tmp_path, text))
+    assert load_experiment(write(tmp_path, text.replace("choose_flux", "floor"))).sources
+
+
+def test_the_table_of_targets_is_that_of_the_documents():
+    targeting = Experiment(name="a", title="t", description="d").snr_targeting
+    assert targeting.bin_edges == (0.8, 2.0, 8.0, 20.0, 50.0)
+    assert targeting.bin_shares == (0.40, 0.40, 0.15, 0.05)
+
+
 def test_waiver_needs_a_reason(tmp_path):
     path = write(tmp_path, HEAD + "gates:\n  waivers:\n    - gate: S2\n      reason: because\n")
     with pytest.raises(ConfigError, match=r"waivers\.0\.reason"):

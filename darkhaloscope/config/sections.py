@@ -357,6 +357,18 @@ class Experiment(Section):
     evaluation: Evaluation = Evaluation()
     gates: Gates = Gates()
 
+    @model_validator(mode="after")
+    def _chosen_flux_has_a_prior(self) -> Self:
+        if self.snr_targeting.mode == "choose_flux":
+            low, high = self.sources.dimming_mag
+            if self.sources.magnitude != "population" or low >= high:
+                raise ValueError(
+                    "snr_targeting.mode choose_flux weighs magnitudes against a density: it needs "
+                    "sources.magnitude population and sources.dimming_mag [low, high] with low < high, "
+                    f"got {self.sources.magnitude} and {[low, high]}"
+                )
+        return self
+
     def section_hash(self, profile: Profile, *sections: str) -> str:
         """Return the configuration hash of what the given sections decide.
 

@@ -20,7 +20,8 @@ class SnrTargeting(Section):
         [low, high]; ``log_uniform`` also thins to a log-uniform distribution;
         ``choose_flux`` scales the source flux of every positive so that it
         reaches an S/N drawn from ``target``, and records the weight that leads
-        back to the physical prior.
+        back to the prior of ``sources`` (magnitude ``population``), of which
+        only the colours are applied.
     low, high : float
         Limits of ``floor`` and of every log-uniform distribution.
     target : str

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope import config
-from darkhaloscope.errors import ConfigError, DataError, describe
+from darkhaloscope.errors import DataError, describe
 from darkhaloscope.streams import normal, uniform
 
 FloatArray = NDArray[np.float64]
@@ -83,13 +83,12 @@ def prior_density_per_mag(
     Every galaxy is as bright as it was catalogued, dimmed: p(r) = 1 / (high - low)
     where r - F814W - share of (r - z) lies within ``dimming_mag`` = (low, high), and 0
     elsewhere. Over a set of sources this is their own distribution of
-    magnitudes, smoothed by the dimming and joined to their sizes, whichever way
-    the experiment draws its magnitudes.
+    magnitudes, smoothed by the dimming and joined to their sizes.
 
     Parameters
     ----------
     sources : config.Sources
-        ``dimming_mag``.
+        ``dimming_mag``, low < high.
     mag_f814w : array_like, shape (n,)
         F814W magnitude (AB) of each source.
     mag_r : array_like, shape (n,)
@@ -106,19 +105,8 @@ def prior_density_per_mag(
     ------
     DataError
         If an F814W magnitude is not finite.
-    ConfigError
-        If the dimming has no width, so that there is no density.
     """
     low, high = sources.dimming_mag
-    if not low < high:
-        raise ConfigError(
-            describe(
-                "A prior of one magnitude has no density",
-                field="sources.dimming_mag",
-                expected="[low, high] with low < high",
-                got=list(sources.dimming_mag),
-            )
-        )
     mag_r = np.asarray(mag_r, dtype=np.float64)
     base = _finite(mag_f814w, "mag_f814w", [str(row) for row in range(len(mag_r))])
     dimming = mag_r - base - F814W_BETWEEN_R_AND_Z * np.asarray(r_z, dtype=np.float64)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from darkhaloscope.config import Sources
-from darkhaloscope.errors import ConfigError, DataError
+from darkhaloscope.errors import DataError
 from darkhaloscope.sources.population import (
     F814W_BETWEEN_R_AND_Z,
     draw_source_magnitudes,
@@ -81,11 +81,6 @@ def test_the_prior_is_the_density_of_what_population_draws():
     mean = [prior_density_per_mag(sources, mag_f814w=MAG, mag_r=m + 0.0 * MAG, r_z=r_z).mean() for m in at]
     np.testing.assert_allclose(mean, drawn, atol=0.035)
     assert max(drawn) > 0.2
-
-
-def test_a_prior_without_width_has_no_density():
-    with pytest.raises(ConfigError, match="dimming_mag"):
-        prior_density_per_mag(Sources(dimming_mag=(0.5, 0.5)), mag_f814w=[22.0], mag_r=[22.5], r_z=[0.0])
 
 
 def test_nan_magnitude_names_the_task():
