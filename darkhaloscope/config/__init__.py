@@ -1,14 +1,14 @@
 """An experiment: one YAML file, typed, frozen, hashed.
 
-``sections`` says what an experiment is, ``loading`` reads one.
+``sections`` and ``targeting`` say what may be chosen, ``experiment`` puts them
+together, ``loading`` reads one.
 """
 
+from darkhaloscope.config.experiment import DATASET_SECTIONS, Experiment
 from darkhaloscope.config.loading import load_experiment, load_experiments
 from darkhaloscope.config.sections import (
-    DATASET_SECTIONS,
     Controls,
     Evaluation,
-    Experiment,
     Gates,
     Hosts,
     Lens,

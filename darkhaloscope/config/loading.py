@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from darkhaloscope.config.sections import Experiment
+from darkhaloscope.config.experiment import Experiment
 from darkhaloscope.errors import ConfigError, describe
 
 
