@@ -129,7 +129,7 @@ def draw_snr_mix(path: Path, measured: Measured) -> str | None:
     axes.minorticks_off()
     axes.set_xlabel("footprint S/N in r (outermost bins: outside the range)")
     axes.set_ylabel("share of positives")
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, ncols=5, loc="upper center", bbox_to_anchor=(0.5, 1.15), frameon=False)
     return _save(figure, path)
 
 
