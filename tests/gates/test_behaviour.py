@@ -5,6 +5,7 @@ from dataclasses import replace
 import gate_world
 import numpy as np
 import pytest
+import stamp_world
 from gate_world import LIMITS, Rows
 from scipy.special import expit
 
@@ -54,6 +55,16 @@ def null(trial, score):
 def removed(trial, score):
     measured = behaviour.measure_arc_removed(trial, score, experiment=EXPERIMENT)
     return behaviour.judge_arc_removed(measured, LIMITS)
+
+
+def test_null_injections_aim_at_no_snr(good, trial):
+    """Rows whose flux was chosen for an S/N are injected with no flux all the same."""
+    targets = np.linspace(2.0, 50.0, trial.rows.num_rows)
+    aimed = replace(trial, rows=stamp_world.replace(trial.rows, target_snr=targets))
+    chosen = gate_world.experiment(snr_targeting={"mode": "choose_flux"})
+    found = behaviour.null_injections(aimed, chosen)
+    np.testing.assert_array_equal(tabular.pixels(found, "image"), trial.bare)
+    assert found["target_snr"].null_count == trial.rows.num_rows
 
 
 def test_a_model_of_arcs_passes(trial):
