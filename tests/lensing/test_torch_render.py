@@ -203,11 +203,19 @@ def test_users_of_the_room_do_not_load_torch():
 
 
 @pytest.mark.slow
+# torch's compiler itself looks at .grad of what it is given.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++")
 def test_fused_kernels_draw_the_same():
     scenes = trial_scenes(5)
     plan, bank = plan_of(scenes)
     assert_same(render_plan(plan, bank, fused=True), render.render_lensed(**scenes))
+    plan.flux_nmgy.requires_grad_()
+    gradients = []
+    for fused in (False, True):
+        image = render_plan(plan, bank, fused=fused).image
+        gradients.append(torch.autograd.grad(image.square().sum(), plan.flux_nmgy)[0])
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=0.0)
 
 
 # ---- gradients
