@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 import stamp_world
 
+from darkhaloscope import tabular
 from darkhaloscope.errors import ConfigError
 from darkhaloscope.schema import MANIFEST, STAMPS, per_band
 from darkhaloscope.stamps.agreement import compare_rows
@@ -83,6 +84,22 @@ def test_applied_magnitudes_without_a_target_give_the_same_light(world, aimed, m
         np.testing.assert_allclose(
             column(again, name), column(stamp_world.of_kind(made, "positive"), name), rtol=1e-5
         )
+
+
+def test_the_target_is_applied_and_the_brightness_of_the_prior_is_not(world, plan):
+    """One magnitude brighter in every band, a source is scaled back; one colour or target changed is seen."""
+    chosen = stamp_world.experiment(snr_targeting=AIM, noise={"arc_shot_noise": False})
+    some = stamp_world.of_kind(plan, "positive").slice(0, 8)
+
+    def image(**changes):
+        rows = stamp_world.replace(some, **changes)
+        return tabular.pixels(stamp_world.stamps_of(world, rows, chosen=chosen), "image")
+
+    before = image()
+    brighter = image(**{name: column(some, name) - 1.0 for name in MAGNITUDES})
+    assert np.abs(brighter - before).max() < 1e-6
+    assert np.abs(image(src_mag_g=column(some, "src_mag_g") - 1.0) - before).max() > 1e-3
+    assert np.abs(image(target_snr=1.01 * column(some, "target_snr")) - before).max() > 1e-4
 
 
 def test_matched_light_carries_the_scaled_flux_and_the_weight_of_its_twin(made):
