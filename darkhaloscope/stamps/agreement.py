@@ -16,10 +16,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from darkhaloscope.errors import ContractError, describe
+from darkhaloscope.lensing.noise import INVVAR_STEPS
 from darkhaloscope.schema import STAMPS
 
 TOLERANCE = 1e-5
 """Largest difference, as a share of the peak, that another platform may make."""
+
+_STEP = {"invvar": 1.0 / INVVAR_STEPS}
+"""Columns that are rounded to steps: the last bit of a sum may lead to the neighbouring step."""
 
 
 class Verdict(StrEnum):
@@ -44,7 +48,7 @@ class Agreement:
         number. Infinite where two values cannot be subtracted: texts, flags, mask
         bits, a value against none, pictures of two sizes.
     tolerance : float
-        Largest difference that still agrees.
+        Largest difference that still agrees; one step more where a column is rounded to steps.
     """
 
     task_id: str
@@ -59,7 +63,11 @@ class Agreement:
     @property
     def beyond(self) -> dict[str, float]:
         """Columns that differ by more than the tolerance, largest difference first."""
-        far = [(name, value) for name, value in self.difference.items() if value > self.tolerance]
+        far = [
+            (name, value)
+            for name, value in self.difference.items()
+            if value > self.tolerance + _STEP.get(name, 0.0)
+        ]
         return dict(sorted(far, key=lambda item: -item[1]))
 
     @property

@@ -39,8 +39,8 @@ class StampParts:
         Every column of the row but its pixels; None where it has no value.
     image, invvar : ndarray of float32, shape (bands, size, size)
         The stamp. Unit: nMgy/px and 1/nMgy^2. Axes (y, x), y north, x west.
-    host : ndarray of float32, shape (bands, size, size)
-        Its host before anything was added. Unit: nMgy/px.
+    host, host_invvar : ndarray of float32, shape (bands, size, size)
+        Its host before anything was added. Unit: nMgy/px and 1/nMgy^2.
     good : ndarray of bool, shape (bands, size, size)
         Pixels with data and without a bad mask bit.
     sky_nmgy : ndarray of float64, shape (bands,)
@@ -59,6 +59,7 @@ class StampParts:
     image: Images
     invvar: Images
     host: Images
+    host_invvar: Images
     good: NDArray[np.bool_]
     sky_nmgy: NDArray[np.float64]
     pixel_scale_arcsec: float
@@ -178,6 +179,7 @@ def take_apart(
         image=image,
         invvar=tabular.pixels(stamp, "invvar")[0],
         host=hosts.image[at],
+        host_invvar=hosts.invvar[at],
         good=hosts.good[at],
         sky_nmgy=hosts.sky_nmgy[at],
         pixel_scale_arcsec=scale_arcsec,

@@ -4,15 +4,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import render_world
 import stamp_world
 from click.testing import CliRunner
 from PIL import Image
 
-from assets.experiments import get_experiment
-from assets.sources import BANK_FILE
 from dagster_project.cli import cli
 from darkhaloscope import tabular
 from darkhaloscope.artifacts import ArtifactStore
@@ -22,25 +20,11 @@ from darkhaloscope.schema import STAMPS
 
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory) -> Path:
-    """A campaign directory whose store holds hosts, bank, manifest and stamps."""
-    root = tmp_path_factory.mktemp("campaign")
-    bank = stamp_world.bank(root)
-    world = stamp_world.build(root, get_experiment("gen6"), bank)
-    staging = world.store.stage("cosmos_bank", plan="p")
-    shutil.copyfile(bank, staging / BANK_FILE)
-    stamp_world.commit(world.store, staging, "cosmos_bank", inputs={})
-    return root
-
-
-def stamps(root: Path) -> pa.Table:
-    store = ArtifactStore(root / "store")
-    return tabular.read_table(
-        store.paths(store.record("injected_stamps", "gen6", stamp_world.TILE), ".parquet")
-    )
+    return render_world.campaign(tmp_path_factory)
 
 
 def task_of(root: Path, kind: str) -> str:
-    rows = stamps(root)
+    rows = render_world.stamps(root)
     usable = pc.and_(pc.equal(rows["control_kind"], kind), pc.equal(rows["status"], "ok"))
     return rows.filter(usable)["task_id"][0].as_py()
 
@@ -52,7 +36,7 @@ def render(root: Path, *arguments: str):
 def alter(root: Path, task: str, column: str, change) -> None:
     """Commit the stamps again as if other code had made them: this task alone, one value changed."""
     store = ArtifactStore(root / "store")
-    row = stamps(root).filter(pc.equal(stamps(root)["task_id"], task))
+    row = render_world.stamps(root).filter(pc.equal(render_world.stamps(root)["task_id"], task))
     columns = {name: row[name] for name in row.column_names}
     columns |= {c.name: tabular.pixels(row, c.name).copy() for c in STAMPS.pixel_columns()}
     columns[column] = change(columns[column])
@@ -83,7 +67,7 @@ def test_a_row_of_every_kind_is_made_again_shown_and_drawn(campaign, kind):
 
 def test_parameters_are_shown_with_their_units(campaign):
     task = task_of(campaign, "positive")
-    row = stamps(campaign).filter(pc.equal(stamps(campaign)["task_id"], task))
+    row = render_world.stamps(campaign).filter(pc.equal(render_world.stamps(campaign)["task_id"], task))
     line = next(line for line in render(campaign, task).output.splitlines() if "theta_e_arcsec" in line)
     assert f"{row['theta_e_arcsec'][0].as_py():.7g}" in line
     assert "arcsec" in line.split("theta_e_arcsec")[1]

@@ -7,6 +7,7 @@ import stamp_world
 
 from darkhaloscope import tabular
 from darkhaloscope.errors import ContractError
+from darkhaloscope.lensing.noise import INVVAR_STEPS
 from darkhaloscope.schema import STAMPS
 from darkhaloscope.stamps.agreement import TOLERANCE, Verdict, compare_rows
 
@@ -73,6 +74,19 @@ def test_just_inside_and_just_outside_the_tolerance(stored):
         compare_rows(with_pixels(stored, "image", alter(2, share * TOLERANCE)), stored)[0].verdict
         for share in (0.8, 1.3)
     ]
+    assert verdicts == [Verdict.WITHIN, Verdict.DIFFERS]
+
+
+def test_inverse_variance_may_fall_to_the_neighbouring_step_and_no_farther(stored):
+    peak = float(tabular.pixels(stored, "invvar")[0, 1].max())
+    verdicts = []
+    for steps in (1, 2):
+
+        def lower(invvar, steps=steps):
+            invvar[1, 30, 30] = peak * (1.0 - steps / INVVAR_STEPS)
+
+        before = with_pixels(stored, "invvar", lambda invvar: invvar.__setitem__((1, 30, 30), peak))
+        verdicts.append(compare_rows(before, with_pixels(stored, "invvar", lower))[0].verdict)
     assert verdicts == [Verdict.WITHIN, Verdict.DIFFERS]
 
 

@@ -1,0 +1,38 @@
+"""A campaign directory with what ``dhs render`` reads: hosts, bank, manifest and stamps of gen6."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import stamp_world
+
+from assets.experiments import get_experiment
+from assets.sources import BANK_FILE
+from darkhaloscope import tabular
+from darkhaloscope.artifacts import ArtifactStore
+
+EXPERIMENT = "gen6"
+
+_CAMPAIGNS: dict[str, Path] = {}
+
+
+def campaign(tmp_path_factory) -> Path:
+    """The campaign directory, made once per test process; do not write into its store."""
+    if EXPERIMENT not in _CAMPAIGNS:
+        root = tmp_path_factory.mktemp("campaign")
+        bank = stamp_world.bank(root)
+        world = stamp_world.build(root, get_experiment(EXPERIMENT), bank)
+        staging = world.store.stage("cosmos_bank", plan="p")
+        shutil.copyfile(bank, staging / BANK_FILE)
+        stamp_world.commit(world.store, staging, "cosmos_bank", inputs={})
+        _CAMPAIGNS[EXPERIMENT] = root
+    return _CAMPAIGNS[EXPERIMENT]
+
+
+def stamps(root: Path) -> pa.Table:
+    """The stored stamps of a campaign."""
+    store = ArtifactStore(root / "store")
+    record = store.record("injected_stamps", EXPERIMENT, stamp_world.TILE)
+    return tabular.read_table(store.paths(record, ".parquet"))
