@@ -204,6 +204,6 @@ def training_shards(context: dg.AssetExecutionContext, campaign: Campaign) -> dg
         config_hash=experiment.dataset_hash(sizes),
         code_version=_CODE,
         inputs={record.key: record.content_hash for record in (*tasks.values(), *stamps.values())},
-        schema=STAMPS.label,
+        schema=shards.stored_schema(experiment.storage).label,
         reuse=campaign.reuse,
     )

@@ -162,10 +162,10 @@ def iter_batches(
                 yield _from_file(pa.Table.from_batches([batch])).to_batches()[0]
 
 
-def column_names(path: str | Path) -> list[str]:
-    """Return the columns of a file, from its footer alone."""
+def read_schema(path: str | Path) -> pa.Schema:
+    """Return the columns of a file as they are read, from its footer alone."""
     with _open(Path(path)) as file:
-        return list(file.schema_arrow.names)
+        return _from_file(file.schema_arrow.empty_table()).schema
 
 
 def row_count(paths: Sequence[str | Path]) -> int:
@@ -185,10 +185,7 @@ def pixels(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[Any]:
     DataError
         If a row has no pixels; select rows with ``status == "ok"`` first.
     """
-    column = table[name]
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks else pa.array([], type=array.type)
+    array = _one_array(table, name)
     if array.null_count:
         raise DataError(
             describe(
@@ -237,10 +234,22 @@ def read_row_groups(
             start = stop
 
 
+def _one_array(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
+    """Return a column as one array, copied only if it is in pieces."""
+    column = table[name]
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0) if array.num_chunks else pa.array([], type=array.type)
+    return array
+
+
 def pixel_slots(table: pa.Table, name: str) -> NDArray[Any]:
     """Return a pixel column as an array without copying; rows without pixels hold arbitrary values."""
-    column = table[name].combine_chunks()
-    array = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    array = _one_array(table, name)
     storage = array.storage
     width = storage.type.list_size
     flat = storage.values.slice(storage.offset * width, len(storage) * width)

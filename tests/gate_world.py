@@ -19,6 +19,7 @@ from darkhaloscope.gates.population import Population
 from darkhaloscope.gates.thresholds import Thresholds
 from darkhaloscope.preprocess import PreprocessSpec
 from darkhaloscope.schema import BANDS, BRICKS, HOSTS, STAMPS
+from darkhaloscope.stamps import quantise
 from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.stamps.snr_target import declared_target
 from darkhaloscope.streams import uniform
@@ -190,6 +191,12 @@ def on_target(table: pa.Table, targeting: SnrTargeting) -> pa.Table:
 
 def _nullable(column: np.ndarray) -> pa.Array:
     return pa.array(column, mask=np.isnan(column))
+
+
+def quantised(table: pa.Table, steps_per_sigma: float = 32.0) -> pa.Table:
+    """The rows as quantised shards give them back."""
+    stored = quantise.quantised(table, steps_per_sigma).to_batches()
+    return pa.Table.from_batches([quantise.restored(b, table.column_names) for b in stored]).combine_chunks()
 
 
 def columns_of(table: pa.Table) -> dict:

@@ -60,6 +60,7 @@ GATES: dict[str, GateSpec] = {
         GateSpec("Q4", "Even losses", "Was anything lost, and evenly between the classes?", SHARDS),
         GateSpec("Q5", "Both classes", "Are both classes in every split, in the promised share?", SHARDS),
         GateSpec("Q7", "S/N mix", "Is the mix of signal-to-noise the declared one?", SHARDS),
+        GateSpec("Q8", "Faithful storage", "Do quantised stamps say what the archive says?", SHARDS),
         GateSpec("L1", "Sky-disjoint splits", "Do splits share sky or touch across the guard band?", SHARDS),
         GateSpec("L2", "Host-disjoint splits", "Is a host galaxy in two splits?", SHARDS),
         GateSpec("L3", "Source-disjoint splits", "Is a source galaxy in two splits?", SHARDS),

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, MissingDataError, describe
-from darkhaloscope.gates import behaviour, figures, leakage, physics, quality, shortcut, snr_mix
+from darkhaloscope.gates import behaviour, figures, leakage, physics, quality, shortcut, snr_mix, storage
 from darkhaloscope.gates.features import Features, Sample, measure_sample, sample_columns
 from darkhaloscope.gates.hosts import HostSums, measure_hosts
 from darkhaloscope.gates.judging import Measured, failed
@@ -109,6 +109,7 @@ def run_data_gates(
         "Q4": data.losses,
         "Q5": data.classes,
         "Q7": data.snr_mix,
+        "Q8": data.storage,
         "L1": data.sky,
         "L2": data.galaxies,
         "L3": data.sources,
@@ -243,6 +244,18 @@ class _DataGates:
         )
         name = figures.draw_snr_mix(self.folder / "Q7.png", measured)
         return [replace(snr_mix.judge_snr_mix(measured, self.limits), figure=name)]
+
+    def storage(self) -> list[Verdict]:
+        measured = storage.measure_storage(
+            self.shards,
+            self.population,
+            self.stamp_paths,
+            self.experiment.storage,
+            hosts_per_class=self.profile.gate_hosts_per_class,
+            seed=self.experiment.seed,
+            limits=self.limits,
+        )
+        return [storage.judge_storage(measured, self.limits)]
 
     def sky(self) -> list[Verdict]:
         table = self.shards.metadata(["ra", "dec"])

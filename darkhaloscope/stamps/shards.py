@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from darkhaloscope import streams, tabular
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
-from darkhaloscope.config import Experiment
+from darkhaloscope.config import Experiment, Storage
 from darkhaloscope.errors import ArtifactError, DataError, describe
 from darkhaloscope.profiles import Profile
 from darkhaloscope.progress import track
-from darkhaloscope.schema import STAMPS
+from darkhaloscope.schema import QUANTISED, STAMPS, TableSchema
 from darkhaloscope.stamps.kinds import POSITIVE
+from darkhaloscope.stamps.quantise import quantised
 from darkhaloscope.stamps.shardset import ShardSet
 from darkhaloscope.stamps.targeting import KEPT, target_groups, thin_evenly
 from darkhaloscope.survey.tiles import SPLITS
@@ -39,6 +40,11 @@ LOST = "group_incomplete"
 _LEDGER_TEXTS = ["task_id", "pair_id", "control_kind", "split", "host_id", "status"]
 _LEDGER_COLUMNS = [*_LEDGER_TEXTS, "arc_snr_footprint_r", "sampling_weight"]
 _OPEN_SHARDS = 256
+
+
+def stored_schema(storage: Storage) -> TableSchema:
+    """Return the columns of shards of a form."""
+    return QUANTISED if storage.form == "quantised" else STAMPS
 
 
 def write_shards(
@@ -62,7 +68,7 @@ def write_shards(
     Parameters
     ----------
     experiment : Experiment
-        ``snr_targeting``, ``split`` and seed.
+        ``snr_targeting``, ``split``, ``storage`` and seed.
     profile : Profile
         ``shard_rows``.
     manifest_records, stamp_records : mapping of str to ArtifactRecord
@@ -81,7 +87,8 @@ def write_shards(
         ``snr_high``, ``snr_thinned``), ``snr_variation`` by split and
         ``weights`` of the positives by split: ``effective`` sample size
         (sum w)^2 / sum w^2 and the share of ``zero`` weights, whose magnitudes
-        the prior does not hold.
+        the prior does not hold; ``storage``: the form and, for quantised shards,
+        the rows per kind whose counts take more than 16 bits.
 
     Raises
     ------
@@ -89,8 +96,8 @@ def write_shards(
         If stamps were made from another manifest, or their tasks are not
         exactly the manifest's.
     DataError
-        If a task or a galaxy occurs in two tiles, or a split of the experiment
-        has no rows or one class only.
+        If a task or a galaxy occurs in two tiles, a split of the experiment
+        has no rows or one class only, or a stamp cannot be quantised.
     """
     ledger = _read_ledger(manifest_records, stamp_records, store)
     outcome, keep_weight, variation = _outcomes(experiment, ledger)
@@ -100,7 +107,7 @@ def write_shards(
     order = streams.uniform(experiment.seed, "shard_order", ledger.task_id)
     shards = _cut(ledger, kept, order, profile.shard_rows)
     paths = [path for record in stamp_records.values() for path in store.paths(record, ".parquet")]
-    part_rows = _write(paths, ledger, weight, shards, Path(staging))
+    part_rows, wide_rows = _write(paths, ledger, weight, shards, Path(staging), experiment.storage)
     return {
         "part_rows": part_rows,
         "rows": _nested(ledger.split[kept], ledger.kind[kept]),
@@ -111,6 +118,7 @@ def write_shards(
             split: _weight_summary(weight[kept & (ledger.kind == POSITIVE) & (ledger.split == split)])
             for split in SPLITS
         },
+        "storage": {**experiment.storage.model_dump(), "wide_rows": dict(sorted(wide_rows.items()))},
     }
 
 
@@ -279,8 +287,11 @@ def _write(
     weight: NDArray[np.float64],
     shards: Mapping[str, NDArray[np.intp]],
     staging: Path,
-) -> dict[str, int]:
+    storage: Storage,
+) -> tuple[dict[str, int], Counter[str]]:
     """Write the shards in passes over the stamps; memory is one shard.
+
+    Returns the rows of every shard, and by kind those whose counts are wide.
 
     Rows are first appended to one uncompressed file per shard, in the order in
     which they are read, and put in shard order when that file is complete.
@@ -290,6 +301,7 @@ def _write(
     spill = staging / "spill"
     names = list(shards)
     part_rows: dict[str, int] = {}
+    wide_rows: Counter[str] = Counter()
     for first in range(0, len(names), _OPEN_SHARDS):
         opened = names[first : first + _OPEN_SHARDS]
         shutil.rmtree(spill, ignore_errors=True)
@@ -305,11 +317,14 @@ def _write(
             table = table.take(pa.array(rank))
             place = table.column_names.index("sampling_weight")
             table = table.set_column(place, table.schema.field(place), pa.array(weight[rows]))
-            part = tabular.write_table(staging / name, STAMPS, table)
+            if storage.form == "quantised":
+                table = quantised(table, storage.steps_per_sigma)
+                wide_rows.update(table.filter(table["image_wide"].is_valid())["control_kind"].to_pylist())
+            part = tabular.write_table(staging / name, stored_schema(storage), table)
             part_rows[name] = part.rows
             (spill / name).unlink()
     shutil.rmtree(spill, ignore_errors=True)
-    return part_rows
+    return part_rows, wide_rows
 
 
 def _scatter_rows(

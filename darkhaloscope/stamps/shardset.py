@@ -1,7 +1,8 @@
 """Reading training shards: all rows, a stream, a sample by galaxy, or named tasks.
 
-How shards are made is in ``shards``; what a model sees is made from them in
-``preprocess``.
+Whether a shard keeps its images bit for bit or quantised, the rows it gives are
+those of the stamp schema. How shards are made is in ``shards``; what a model
+sees is made from them in ``preprocess``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,57 @@ from numpy.typing import NDArray
 from darkhaloscope import streams, tabular
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.schema import STAMPS, Role
+from darkhaloscope.stamps import quantise
 from darkhaloscope.survey.tiles import SPLITS
+
+
+def iter_stamps(
+    paths: Sequence[str | Path],
+    columns: Sequence[str] | None = None,
+    rows: NDArray[np.intp] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Stream columns of STAMPS from shards of either form, one row group at a time.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Shards.
+    columns : sequence of str, optional
+        Columns to read; all by default.
+    rows : ndarray of int, optional
+        Ascending row numbers over all files; all rows by default.
+    """
+    names = STAMPS.names() if columns is None else list(columns)
+    start = 0
+    for path in paths:
+        stored = quantise.stored_columns(names) if _is_quantised(path, names) else names
+        batches = tabular.iter_batches([path], stored)
+        if rows is not None:
+            stop = start + tabular.row_count([path])
+            first, last = np.searchsorted(rows, (start, stop))
+            groups = tabular.read_row_groups(path, rows[first:last] - start, stored)
+            batches = (batch for table, inside in groups for batch in table.take(inside).to_batches())
+            start = stop
+        for batch in batches:
+            yield batch if stored is names else quantise.restored(batch, names)
+
+
+def read_stamps(
+    paths: Sequence[str | Path],
+    columns: Sequence[str] | None = None,
+    rows: NDArray[np.intp] | None = None,
+) -> pa.Table:
+    """Return the rows of :func:`iter_stamps` as a table."""
+    batches = list(iter_stamps(paths, columns, rows))
+    if batches:
+        return pa.Table.from_batches(batches)
+    size = tabular.read_schema(paths[0]).field("invvar").type.shape[-1]
+    return STAMPS.arrow(size).empty_table().select(STAMPS.names() if columns is None else list(columns))
+
+
+def _is_quantised(path: str | Path, columns: Sequence[str]) -> bool:
+    """Say whether a shard holds counts where images are asked for."""
+    return "image" in columns and "image_low" in tabular.read_schema(path).names
 
 
 class ShardSet:
@@ -58,13 +109,13 @@ class ShardSet:
         paths = self.paths(split)
         if not paths:
             raise DataError(describe("Split has no shards", field=split, expected=f"one of {self.splits}"))
-        return tabular.read_table(paths, None if columns is None else list(columns))
+        return read_stamps(paths, columns)
 
     def iter_batches(
         self, split: str | None = None, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Stream rows in storage order, one row group at a time."""
-        return tabular.iter_batches(self.paths(split), columns)
+        return iter_stamps(self.paths(split), columns)
 
     def sample(
         self,
@@ -109,7 +160,7 @@ class ShardSet:
             rank = np.empty(len(first), dtype=np.intp)
             rank[np.argsort(key[rows][first], kind="stable")] = np.arange(len(first))
             chosen[rows[rank[of_row] < n_hosts_per_class]] = True
-        return self._take(np.flatnonzero(chosen), split, columns)
+        return read_stamps(self.paths(split), columns, np.flatnonzero(chosen))
 
     def load(self, task_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows of the given tasks in that order.
@@ -125,20 +176,7 @@ class ShardSet:
             missing = task_ids[pc.index(index.is_null(), True).as_py()]
             raise DataError(describe("Task is not in the shards", field="task_id", row=missing))
         rows, back = np.unique(index.to_numpy(), return_inverse=True)
-        return self._take(rows, None, columns).take(pa.array(back))
-
-    def _take(self, rows: NDArray[np.intp], split: str | None, columns: Sequence[str] | None) -> pa.Table:
-        """Return ascending row numbers of a split, holding one row group beside the result."""
-        names = STAMPS.names() if columns is None else list(columns)
-        parts: list[pa.Table] = []
-        start = 0
-        for batch in tabular.iter_batches(self.paths(split), names):
-            stop = start + batch.num_rows
-            inside = rows[(rows >= start) & (rows < stop)] - start
-            if len(inside) or not parts:
-                parts.append(pa.Table.from_batches([batch.take(pa.array(inside, pa.int64()))]))
-            start = stop
-        return pa.concat_tables(parts)
+        return read_stamps(self.paths(), columns, rows).take(pa.array(back))
 
 
 def _split_of(path: Path) -> int:

@@ -24,8 +24,9 @@ from torch import Tensor
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.hashing import hash_json
 from darkhaloscope.preprocess import PreprocessSpec
+from darkhaloscope.stamps.shardset import iter_stamps
 from darkhaloscope.streams import generator
-from darkhaloscope.tabular import iter_batches, pixels, read_table
+from darkhaloscope.tabular import pixels, read_table
 
 SYMMETRIES = 8
 """Rotations and reflections of the square."""
@@ -150,7 +151,7 @@ def cache_split(
     shape = (rows.num_rows, len(preprocess.bands), side, side)
     images = np.lib.format.open_memmap(cache, mode="w+", dtype=np.float32, shape=shape)
     start = 0
-    for batch in iter_batches(paths, columns=["task_id", "image"]):
+    for batch in iter_stamps(paths, columns=["task_id", "image"]):
         stamps = pixels(batch, "image")
         try:
             images[start : start + len(stamps)] = preprocess.images(stamps)

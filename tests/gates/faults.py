@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from gate_world import changed, keep, kinds, values
+from gate_world import changed, keep, kinds, quantised, values
 
 from darkhaloscope import tabular
+from darkhaloscope.stamps.quantise import image_steps
 from darkhaloscope.streams import uniform
 
 
@@ -170,3 +171,29 @@ def light_in_the_core(table: pa.Table, factor: float = 2.0) -> pa.Table:
 def no_host_galaxies(table: pa.Table, kind: str) -> pa.Table:
     """A set without one class (L94, L98)."""
     return keep(table, kinds(table) != kind)
+
+
+def undithered(table: pa.Table) -> pa.Table:
+    """Plain rounding to sigma/32: the lattice stays in the pixels (Q8)."""
+    image = tabular.pixels(table, "image")
+    step = image_steps(image, 32.0)[..., None, None]
+    return changed(table, image=np.rint(image / step) * step)
+
+
+def coarse_steps(table: pa.Table) -> pa.Table:
+    """Steps of sigma/4 (Q8)."""
+    return quantised(table, 4.0)
+
+
+def one_class_quantised(table: pa.Table, kind: str = "positive") -> pa.Table:
+    """Positives are quantised, their controls keep every bit (Q8)."""
+    image, counted = (tabular.pixels(t, "image") for t in (table, quantised(table)))
+    return changed(table, image=np.where((kinds(table) == kind)[:, None, None, None], counted, image))
+
+
+def clipped_counts(table: pa.Table, largest: int = 1023) -> pa.Table:
+    """Bright pixels held at the largest count (Q8)."""
+    image = tabular.pixels(table, "image")
+    step = image_steps(image, 32.0)[..., None, None]
+    counted = tabular.pixels(quantised(table), "image")
+    return changed(table, image=np.clip(counted, -largest * step, largest * step))

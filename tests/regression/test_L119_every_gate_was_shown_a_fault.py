@@ -6,8 +6,8 @@ import pytest
 from gate_world import LIMITS, Rows, sample_of
 from gates import faults
 
-from darkhaloscope.config import Controls, SnrTargeting, Split
-from darkhaloscope.gates import behaviour, leakage, physics, quality, shortcut, snr_mix
+from darkhaloscope.config import Controls, SnrTargeting, Split, Storage
+from darkhaloscope.gates import behaviour, leakage, physics, quality, shortcut, snr_mix, storage
 from darkhaloscope.gates.registry import DATA_GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateStatus
 from darkhaloscope.schema import STAMPS
@@ -50,6 +50,18 @@ class Bench:
     def q7(self, table):
         measured = snr_mix.measure_snr_mix(Rows(table), Rows(table).population, AIM, seed=1)
         return snr_mix.judge_snr_mix(measured, LIMITS)
+
+    def q8(self, table):
+        measured = storage.measure_storage(
+            Rows(table),
+            Rows(table).population,
+            self.set.world.paths("stamps"),
+            Storage(form="quantised"),
+            hosts_per_class=400,
+            seed=1,
+            limits=LIMITS,
+        )
+        return storage.judge_storage(measured, LIMITS)
 
     def l1(self, table):
         rows = Rows(table)
@@ -174,6 +186,7 @@ CASES = {
     "Q4": (stamps, lambda bench: faults.lose_wide_psf(stamps(bench))),
     "Q5": (sound, rows(faults.half_the_positives)),
     "Q7": (aimed, lambda bench: faults.faint_arcs_missing(aimed(bench))),
+    "Q8": (rows(gate_world.quantised), rows(faults.undithered)),
     "L1": (sound, rows(faults.ring_order)),
     "L2": (sound, rows(faults.relabelled_rows)),
     "L3": (sound, rows(faults.shared_source)),

@@ -12,7 +12,9 @@ from darkhaloscope import tabular
 from darkhaloscope.artifacts import ArtifactStore
 from darkhaloscope.errors import ArtifactError, DataError
 from darkhaloscope.schema import MANIFEST, STAMPS
-from darkhaloscope.stamps.shards import ShardSet, write_shards
+from darkhaloscope.schema.columns import tensor_array
+from darkhaloscope.stamps import quantise
+from darkhaloscope.stamps.shards import ShardSet, stored_schema, write_shards
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +250,49 @@ def test_shards_are_written_in_passes_when_there_are_many(world, shards, tmp_pat
     _, found = rewrite(world, tmp_path, world.table("stamps"))
     assert [p.read_bytes() for p in found.paths()] == [p.read_bytes() for p in shards.paths()]
     assert not list(tmp_path.rglob("spill*"))
+
+
+def test_quantised_shards_hold_the_same_rows_within_half_a_step(world, shards, tmp_path):
+    chosen = stamp_world.experiment(storage={"form": "quantised"})
+    summary, found = rewrite(world, tmp_path, world.table("stamps"), chosen=chosen)
+    kept, counted = shards.rows(), found.rows()
+    assert counted.drop(["image"]).equals(kept.drop(["image"]))
+    image, stored = tabular.pixels(kept, "image"), tabular.pixels(counted, "image")
+    half_step = quantise.image_steps(image, 64.0)[..., None, None]
+    assert (np.abs(stored.astype(float) - image) <= 1.001 * half_step).all()
+    assert (stored != image).mean() > 0.99
+    assert summary["storage"] == {"form": "quantised", "steps_per_sigma": 32.0, "wide_rows": {}}
+    assert sum(p.stat().st_size for p in found.paths()) < 0.5 * sum(p.stat().st_size for p in shards.paths())
+
+
+def test_bright_rows_of_quantised_shards_are_counted_by_kind(world, tmp_path):
+    stamps = world.table("stamps").combine_chunks()
+    image = tabular.pixels(stamps, "image").copy()
+    bright = np.flatnonzero(np.asarray(stamps["control_kind"].to_pylist()) == "paired")[:3]
+    image[bright, 2, 10, 10] = 400.0
+    at = stamps.column_names.index("image")
+    stamps = stamps.set_column(at, stamps.schema.field(at), tensor_array(image, stamps.schema.field(at).type))
+    chosen = stamp_world.experiment(storage={"form": "quantised"})
+    summary, found = rewrite(world, tmp_path, stamps, chosen=chosen)
+    assert summary["storage"]["wide_rows"] == {"paired": 3}
+    assert tabular.pixels(found.rows(), "image").max() == pytest.approx(400.0, rel=1e-6)
+
+
+def test_a_stamp_that_cannot_be_quantised_is_named(world, tmp_path):
+    stamps = world.table("stamps").combine_chunks()
+    image = tabular.pixels(stamps, "image").copy()
+    image[8, 1] = 0.25
+    at = stamps.column_names.index("image")
+    stamps = stamps.set_column(at, stamps.schema.field(at), tensor_array(image, stamps.schema.field(at).type))
+    task = stamps["task_id"][8].as_py()
+    with pytest.raises(DataError, match=rf"cannot be quantised.*row {task}"):
+        rewrite(world, tmp_path, stamps, chosen=stamp_world.experiment(storage={"form": "quantised"}))
+
+
+def test_the_form_decides_the_schema_of_the_record():
+    assert stored_schema(stamp_world.experiment().storage).label == STAMPS.label
+    quantised = stamp_world.experiment(storage={"form": "quantised"}).storage
+    assert stored_schema(quantised).label == f"quantised_stamps/{STAMPS.version}"
 
 
 def test_what_a_killed_attempt_left_is_replaced(world, tmp_path):

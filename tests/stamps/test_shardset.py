@@ -1,16 +1,26 @@
 """Shards are read in any portion: metadata, a stream, a sample by galaxy, named tasks."""
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from darkhaloscope import tabular
 from darkhaloscope.errors import DataError
-from darkhaloscope.schema import STAMPS
+from darkhaloscope.schema import QUANTISED, STAMPS
+from darkhaloscope.stamps import quantise
 from darkhaloscope.stamps.shardset import ShardSet
 
 
-@pytest.fixture(scope="module")
-def shards(world):
-    return ShardSet(world.paths("shards"))
+@pytest.fixture(scope="module", params=["float32", "quantised"])
+def shards(world, request, tmp_path_factory):
+    """The world's shards, as they are and quantised."""
+    if request.param == "float32":
+        return ShardSet(world.paths("shards"))
+    folder = tmp_path_factory.mktemp("quantised")
+    for path in world.paths("shards"):
+        stored = quantise.quantised(tabular.read_table(path), 32.0)
+        tabular.write_table(folder / path.name, QUANTISED, stored)
+    return ShardSet(sorted(folder.iterdir()))
 
 
 def test_metadata_reads_no_pixels(shards):
@@ -55,6 +65,29 @@ def test_load_keeps_the_asked_order(shards):
 def test_batches_stream_everything_once(shards):
     found = [task for batch in shards.iter_batches(columns=["task_id"]) for task in batch[0].to_pylist()]
     assert found == shards.metadata(["task_id"])["task_id"].to_pylist()
+
+
+def test_every_way_of_reading_gives_the_same_pixels(shards):
+    every = shards.rows()
+    STAMPS.validate(every)
+    streamed = pa.Table.from_batches(list(shards.iter_batches()))
+    assert streamed.equals(every)
+    sample = shards.sample(6, seed=1)
+    assert sample.equals(
+        every.filter(pc.is_in(every["task_id"], value_set=sample["task_id"].combine_chunks()))
+    )
+    ids = sample["task_id"].to_pylist()[::-1]
+    assert (
+        shards.load(ids)["image"]
+        .combine_chunks()
+        .equals(sample["image"].combine_chunks().take(pa.array(range(len(ids))[::-1])))
+    )
+
+
+def test_nothing_asked_gives_no_rows(shards):
+    nothing = shards.sample(0, seed=1, columns=["task_id", "image"])
+    assert (nothing.num_rows, nothing.column_names) == (0, ["task_id", "image"])
+    assert tabular.pixels(nothing, "image").shape == (0, 3, 64, 64)
 
 
 def test_files_that_are_no_shards_are_refused(tmp_path):

@@ -6,8 +6,9 @@ import torch
 
 from darkhaloscope.errors import DataError
 from darkhaloscope.preprocess import PreprocessSpec
-from darkhaloscope.schema import STAMPS
-from darkhaloscope.tabular import pixels, write_table
+from darkhaloscope.schema import QUANTISED, STAMPS
+from darkhaloscope.stamps.quantise import quantised
+from darkhaloscope.tabular import pixels, read_table, write_table
 from darkhaloscope.training.data import (
     SplitData,
     apply_symmetries,
@@ -72,6 +73,24 @@ class TestCache:
         np.testing.assert_array_equal(data.metadata, spec.metadata(table))
         assert data.task_ids.tolist() == table["task_id"].to_pylist()
         np.testing.assert_array_equal(data.labels, [float(not c) for c in table["is_control"].to_pylist()])
+
+    def test_of_quantised_shards_is_that_of_lossless_ones_within_half_a_step(self, shards, tmp_path):
+        counted = [tmp_path / path.name for path in shards[:2]]
+        for path, stored in zip(shards, counted, strict=False):
+            write_table(stored, QUANTISED, quantised(read_table(path), 32.0))
+        columns = synthetic.experiment().preprocess.metadata
+        rows = read_rows(counted, "train", columns)
+        assert rows.equals(read_rows(shards[:2], "train", columns))
+        spec = self.spec(rows)
+        lossless = cache_split(shards[:2], rows, spec, tmp_path / "lossless.npy").images
+        data = cache_split(counted, rows, spec, tmp_path / "quantised.npy")
+        sky = np.abs(lossless) < 3.0
+        error = data.images - lossless
+        assert not np.array_equal(data.images, lossless)
+        # half a step, and the third of a percent by which the MAD itself moves
+        assert np.abs(error[sky]).max() < 0.5 / 32 + 3.0 * 0.015
+        assert error[sky].std() == pytest.approx(1 / 32 / 12**0.5, rel=0.1)
+        assert data.task_ids.tolist() == rows["task_id"].to_pylist()
 
     def test_a_bad_stamp_is_named_by_its_task(self, tmp_path):
         images = synthetic.stamp_images(12, np.ones(12), "bad")
