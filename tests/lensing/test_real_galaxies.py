@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 import pytest
 import stamp_world
 
+from darkhaloscope import tabular
 from darkhaloscope.lensing.render import render_lensed
+from darkhaloscope.schema import per_band
 from darkhaloscope.sources import build_bank, open_sources
 from darkhaloscope.sources.selection import BankLimits
 
@@ -69,19 +71,53 @@ def test_flux_on_the_stamp_is_the_oracles_magnification(templates):
         assert rendered.magnification[0] == pytest.approx(expected, rel=0.01)
 
 
+def positives(bank_path, number):
+    """Rows of a manifest drawn with the real bank, their arcs well inside a stamp of 8.4 arcsec half side."""
+    rows = stamp_world.manifest_of(stamp_world.experiment(), bank_path)
+    small = pc.and_(pc.less(rows["theta_e_arcsec"], 1.5), pc.equal(rows["control_kind"], "positive"))
+    chosen = rows.filter(small).slice(0, number)
+    assert chosen.num_rows == number
+    return stamp_world.replace(chosen, src_mag_r=[22.5] * number)
+
+
+def stamps_of(world, bank_path, rows):
+    quiet = stamp_world.experiment(noise={"arc_shot_noise": False})
+    made = stamp_world.stamps_of(dataclasses.replace(world, bank_path=bank_path), rows, chosen=quiet)
+    assert set(made["status"].to_pylist()) == {"ok"}
+    return made
+
+
 def test_flux_added_to_a_host_is_the_oracles_magnification(bank_path, world):
     """The same through manifest, bank and host, as a stored row records it."""
-    chosen = stamp_world.experiment(noise={"arc_shot_noise": False})
-    rows = stamp_world.manifest_of(chosen, bank_path)
-    # Arcs well inside the stamp of 8.4 arcsec half side.
-    compact = pc.and_(pc.less(rows["theta_e_arcsec"], 1.5), pc.equal(rows["control_kind"], "positive"))
-    rows = rows.filter(compact).slice(0, 8)
-    assert rows.num_rows == 8
-    rows = stamp_world.replace(rows, src_mag_r=[22.5] * 8)
-    made = stamp_world.stamps_of(dataclasses.replace(world, bank_path=bank_path), rows, chosen=chosen)
-    assert made["status"].to_pylist() == ["ok"] * 8
+    rows = positives(bank_path, 8)
+    made = stamps_of(world, bank_path, rows)
     with open_sources("cosmos", bank_path) as bank:
         for row, flux in zip(rows.to_pylist(), made["arc_flux_r_nmgy"].to_pylist(), strict=True):
             template = bank.templates([bank.index_of(row["source_id"])])
             behind = {"templates": template, "template_scale_arcsec": bank.pixel_scale_arcsec}
             assert flux == pytest.approx(oracle_lenstronomy.magnification(row | behind), rel=0.01)
+
+
+def test_stamp_minus_host_is_the_oracles_arc(bank_path, world):
+    """Every pixel of every band, about the true place of the host galaxy between pixels."""
+    rows = positives(bank_path, 3)
+    dark = stamp_world.replace(rows, **{name: [99.0] * 3 for name in per_band("src_mag_{b}")})
+    made = stamps_of(world, bank_path, rows)
+    added = tabular.pixels(made, "image") - tabular.pixels(stamps_of(world, bank_path, dark), "image")
+    for row, image in zip(made.drop_columns(["image", "invvar", "maskbits"]).to_pylist(), added, strict=True):
+        assert abs(row["x_offset_px"]) + abs(row["y_offset_px"]) > 0.1
+        with open_sources("cosmos", bank_path) as bank:
+            template = bank.templates([bank.index_of(row["source_id"])])
+        scene = row | {
+            "templates": template,
+            "template_scale_arcsec": oracle_scenes.TEMPLATE_SCALE_ARCSEC,
+            "pixel_scale_arcsec": oracle_scenes.PX_ARCSEC,
+            "size_px": image.shape[-1],
+            "lens_x_arcsec": row["lens_x_arcsec"] + row["x_offset_px"] * oracle_scenes.PX_ARCSEC,
+            "lens_y_arcsec": row["lens_y_arcsec"] + row["y_offset_px"] * oracle_scenes.PX_ARCSEC,
+            "psf_fwhm_arcsec": np.array([[row[name] for name in per_band("psf_fwhm_{b}_arcsec")]]),
+            "flux_nmgy": 10 ** (0.4 * (22.5 - np.array([[row[name] for name in per_band("src_mag_{b}")]]))),
+        }
+        worst, _, centroid = oracle_scenes.errors(image, oracle_lenstronomy.truth(scene, margin_px=8))
+        assert worst.max() < 0.03
+        assert centroid.max() < 0.08
