@@ -33,6 +33,7 @@ _CODE = code_version(
     "darkhaloscope.sources",
     "darkhaloscope.survey.tiles",
     "darkhaloscope.schema",
+    "darkhaloscope.statistics.robust",
     "darkhaloscope.tabular",
     "darkhaloscope.streams",
 )

@@ -24,7 +24,13 @@ from darkhaloscope.reports import figures
 from darkhaloscope.stamps.shards import ShardSet
 from resources.campaign import Campaign
 
-_CODE = code_version("darkhaloscope.evaluation", "darkhaloscope.statistics", "darkhaloscope.preprocess")
+_CODE = code_version(
+    "darkhaloscope.evaluation",
+    "darkhaloscope.statistics",
+    "darkhaloscope.preprocess",
+    "darkhaloscope.lensing.geometry",
+    "darkhaloscope.stamps.quantise",
+)
 _COMMON = {"group_name": "evaluation", "owners": [OWNER], "code_version": _CODE}
 
 

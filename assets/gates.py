@@ -33,7 +33,11 @@ from darkhaloscope.survey.tiles import assign_splits
 from resources.campaign import Campaign
 
 _CODE = code_version(
-    "darkhaloscope.gates", "darkhaloscope.statistics", "darkhaloscope.preprocess", "darkhaloscope.lensing"
+    "darkhaloscope.gates",
+    "darkhaloscope.statistics",
+    "darkhaloscope.preprocess",
+    "darkhaloscope.lensing",
+    "darkhaloscope.stamps.quantise",
 )
 OPEN_CHECK = "gates_open"
 _COMMON = {"group_name": "gates", "owners": [OWNER], "code_version": _CODE, "partitions_def": experiments}

@@ -15,7 +15,13 @@ from darkhaloscope.training.request import TrainRequest
 from resources.campaign import Campaign
 from resources.trainer import Trainer
 
-_CODE = code_version("darkhaloscope.training", "darkhaloscope.preprocess")
+_CODE = code_version(
+    "darkhaloscope.training",
+    "darkhaloscope.preprocess",
+    "darkhaloscope.statistics.robust",
+    "darkhaloscope.lensing.geometry",
+    "darkhaloscope.stamps.quantise",
+)
 CHECKPOINT_FILE = "checkpoint.pt"
 RECORD_FILE = "record.json"
 
