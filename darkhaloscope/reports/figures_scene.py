@@ -299,6 +299,8 @@ def _sentences(row: dict[str, Any]) -> Sequence[str]:
         ]
     if row["source_id"] is not None:
         lines.append(f"source {row['source_id']}")
+    if row["target_snr"] is not None:
+        lines.append(f"flux chosen for S/N {row['target_snr']:.1f}, weight {row['sampling_weight']:.3g}")
     if row["light_quantile"] is not None:
         lines.append(f"at the {row['light_quantile']:.0%} radius of its twin's light")
     return lines

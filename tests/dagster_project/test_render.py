@@ -65,6 +65,17 @@ def test_a_row_of_every_kind_is_made_again_shown_and_drawn(campaign, kind):
         assert np.asarray(picture).std() > 10, "the picture shows something"
 
 
+def test_a_row_without_pixels_is_made_again_and_says_why_there_is_no_picture(campaign):
+    rows = render_world.stamps(campaign)
+    lost = rows.filter(pc.not_equal(rows["status"], "ok"))
+    task, status = lost["task_id"][0].as_py(), lost["status"][0].as_py()
+    done = render(campaign, task)
+    assert done.exit_code == 0, done.output
+    assert f"picture  none: the row has no pixels, {status}" in done.output
+    assert f"{task}: made again, bit for bit" in done.output
+    assert not (campaign / "renders" / f"{task}.png").exists()
+
+
 def test_parameters_are_shown_with_their_units(campaign):
     task = task_of(campaign, "positive")
     row = render_world.stamps(campaign).filter(pc.equal(render_world.stamps(campaign)["task_id"], task))

@@ -164,6 +164,14 @@ def test_the_caption_holds_lens_seeing_and_signal_to_noise_of_every_band(positiv
         assert value in said
 
 
+def test_the_caption_says_when_the_flux_was_chosen(positive, axes):
+    write_caption(axes, positive, "")
+    assert not any("flux chosen" in text for text in texts(axes))
+    chosen = {**positive.row, "target_snr": 12.34, "sampling_weight": 0.5678}
+    write_caption(axes, dataclasses.replace(positive, row=chosen), "")
+    assert "flux chosen for S/N 12.3, weight 0.568" in texts(axes)
+
+
 def test_the_caption_of_a_control_names_no_lens(world, axes):
     write_caption(axes, parts_of(world, "paired"), "")
     said = " ".join(texts(axes))

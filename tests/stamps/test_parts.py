@@ -47,6 +47,24 @@ def test_matched_light_has_a_source_and_no_lens(world, stamps, quiet):
     np.testing.assert_allclose(flux, [parts.row[f"arc_flux_{b}_nmgy"] for b in "grz"], rtol=1e-3)
 
 
+def test_a_chosen_flux_is_the_flux_of_the_scene(world):
+    """The magnitudes of a stamp are those that were applied, not those that were drawn."""
+    chosen = stamp_world.experiment(
+        snr_targeting={"mode": "choose_flux", "low": 5.0, "high": 40.0}, noise={"arc_shot_noise": False}
+    )
+    rows = stamp_world.of_kind(stamp_world.manifest_of(chosen, world.bank_path), "positive").slice(0, 2)
+    stamps = stamp_world.stamps_of(world, rows, chosen=chosen)
+    for row in range(2):
+        stamp = stamps.slice(row, 1)
+        parts = parts_of(world, stamp, chosen)
+        assert parts.row["target_snr"] == pytest.approx(parts.row["arc_snr_footprint_r"], rel=1e-3)
+        assert parts.row["src_mag_r"] != rows["src_mag_r"][row].as_py()
+        arc = render_lensed(**parts.scene()).image[0]
+        np.testing.assert_allclose(
+            parts.host + arc, parts.image, rtol=0, atol=1e-5 * np.abs(parts.image).max()
+        )
+
+
 def test_a_row_without_pixels_has_no_parts(world):
     stamp = world.table("stamps").slice(0, 1)
     lost = stamp_world.replace(stamp, status=["host_missing"])
