@@ -27,6 +27,7 @@ from darkhaloscope.schema import TableSchema
 from darkhaloscope.schema.columns import ROW_GROUP_ROWS
 
 _PLAIN_ROW_GROUP_ROWS = 1 << 17
+_PAGE_BYTES = 1 << 22  # bytes of one significance lie together, and compress better, in large pages
 _ZSTD_LEVEL = 1
 _SHAPE, _VALUE_TYPE = b"shape", b"value_type"
 
@@ -268,6 +269,7 @@ def _options(schema: TableSchema) -> dict[str, Any]:
         "compression_level": dict.fromkeys(zstd, _ZSTD_LEVEL),
         "use_dictionary": False,
         "write_statistics": False,
+        "data_page_size": _PAGE_BYTES,
         "column_encoding": dict.fromkeys(split, "BYTE_STREAM_SPLIT") if split else None,
         "store_schema": True,
     }

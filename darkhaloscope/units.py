@@ -48,7 +48,8 @@ def run_unit(function: str, unit: Unit) -> UnitResult:
     ----------
     function : str
         Dotted name of a function that takes the unit, writes ``unit["output"]``
-        and returns a JSON-serialisable dict that holds at least ``rows``.
+        and returns a JSON-serialisable dict that holds at least ``rows``, and
+        ``sha256`` if it knows the part's.
     unit : dict
         The unit.
 
@@ -76,7 +77,7 @@ def run_unit(function: str, unit: Unit) -> UnitResult:
         "unit_id": unit["unit_id"],
         "part": output.name,
         "bytes": output.stat().st_size,
-        "sha256": sha256_file(output),
+        "sha256": result.get("sha256") or sha256_file(output),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": process_peak_mb(),
         "request": request,

@@ -195,7 +195,7 @@ HOSTS = TableSchema(
         Column("nan_pixels", _I32, _Q, "", "NaN or infinite image or invvar pixels"),
         *_pixels(image_stored="raw"),
     ),
-    row_group_rows=32,
+    row_group_rows=16,
 )
 
 _IDENTITY = [

@@ -10,6 +10,7 @@ written. How a galaxy becomes a template is no concern of this module.
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +55,7 @@ NUMBER_COLUMNS = (
     "dec_deg",
 )
 _BLOCK = 512
+_KEPT_BYTES = 1 << 26  # of templates whose pages a process keeps
 
 
 def write_bank(
@@ -138,6 +140,7 @@ class SourceBank:
         self.metadata = metadata
         self.columns = columns
         self._templates = templates
+        self._bytes_read = 0
         self._row_of = {source_id: row for row, source_id in enumerate(columns["source_id"].tolist())}
 
     @classmethod
@@ -258,7 +261,21 @@ class SourceBank:
         ndarray of float32, shape (k, 96, 96)
             Each sums to 1; y up and x right as in the catalogue's stamps.
         """
-        return np.array(self._templates[np.asarray(indices, dtype=np.int64)])
+        chosen: NDArray[np.float32] = np.take(self._templates, np.asarray(indices, dtype=np.int64), axis=0)
+        self._bytes_read += chosen.nbytes
+        if self._bytes_read > _KEPT_BYTES:
+            self._forget_pages()
+        return chosen
+
+    def _forget_pages(self) -> None:
+        """Give the pages read so far back to the system, which keeps them for every process.
+
+        A worker would otherwise grow to the size of the bank, page by page.
+        """
+        self._bytes_read = 0
+        pages = getattr(self._templates, "_mmap", None)
+        if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
 
     def index_of(self, source_id: str) -> int:
         """Return the row of a source.

@@ -10,6 +10,8 @@ import numpy as np
 
 from darkhaloscope.lensing.jit import compiled
 
+_ZERO = np.float32(0.0)
+
 
 @compiled(
     "void(float32[:, :, :, ::1], float32[:, :, :, ::1], int32[:, :, ::1], int32[::1], uint8[:, :, :, ::1],"
@@ -45,27 +47,29 @@ def inspect_pixels(  # type: ignore[no-untyped-def] # noqa: ANN201
     n, bands, size, _ = image.shape
     for i in range(n):
         nan_px[i] = 0
-        good_px[i] = 0
-        lit_px[i] = 0
+        for b in range(bands):
+            good_px[i, b] = 0
+            lit_px[i, b] = 0
         for y in range(size):
+            unusable = 0
             for b in range(bands):
                 values, weights, flags, out = image[i, b, y], invvar[i, b, y], maskbits[i, y], good[i, b, y]
+                bad_bits = bits[b]
                 counted = lit = 0
                 for x in range(size):
-                    use = (weights[x] > np.float32(0.0)) & ((flags[x] & bits[b]) == 0)
-                    out[x] = np.uint8(1) if use else np.uint8(0)
-                    counted += 1 if use else 0
-                    lit += 1 if values[x] != np.float32(0.0) else 0
+                    value, weight = values[x], weights[x]
+                    use = (weight > _ZERO) & ((flags[x] & bad_bits) == 0)
+                    out[x] = use
+                    counted += use
+                    lit += value != _ZERO
+                    # A difference from itself is 0 for finite numbers alone.
+                    unusable += (value - value != _ZERO) | (weight - weight != _ZERO)
                 good_px[i, b] += counted
                 lit_px[i, b] += lit
-            bad = 0
-            for x in range(size):
-                finite = True
-                for b in range(bands):
-                    # A difference from itself is 0 for finite numbers alone.
-                    value, weight = image[i, b, y, x], invvar[i, b, y, x]
-                    finite = (
-                        finite & (value - value == np.float32(0.0)) & (weight - weight == np.float32(0.0))
-                    )
-                bad += 0 if finite else 1
-            nan_px[i] += bad
+            if unusable > 0:
+                for x in range(size):
+                    bad = False
+                    for b in range(bands):
+                        value, weight = image[i, b, y, x], invvar[i, b, y, x]
+                        bad = bad | (value - value != _ZERO) | (weight - weight != _ZERO)
+                    nan_px[i] += bad

@@ -92,8 +92,15 @@ def locate_hosts(paths: Iterable[str | Path], host_ids: Iterable[str]) -> list[d
     return found
 
 
-class HostFiles:
-    """Located hosts, read a few at a time: their numbers once, their pixels when asked for.
+def load_host_stamps(
+    located: Sequence[dict[str, Any]],
+    *,
+    size_px: int,
+    release: Release,
+    max_bad_pixel_frac: float,
+    photon_noise: bool,
+) -> HostStamps:
+    """Read located hosts and crop them to stamps; memory is one row group beside the result.
 
     Parameters
     ----------
@@ -108,162 +115,101 @@ class HostFiles:
     photon_noise : bool
         Whether added light will carry photon noise, which needs a sky level.
 
+    Returns
+    -------
+    HostStamps
+
     Raises
     ------
     DataError
         If a host occurs twice.
     """
+    n, bands = sum(len(part["rows"]) for part in located), len(BANDS)
+    stamps = HostStamps(
+        row_of={},
+        status=[],
+        image=np.empty((n + 1, bands, size_px, size_px), np.float32),
+        invvar=np.empty((n + 1, bands, size_px, size_px), np.float32),
+        maskbits=np.empty((n + 1, size_px, size_px), np.int32),
+        offset_px=np.full((n + 1, 2), np.nan),
+        sky_nmgy=np.full((n + 1, bands), np.nan),
+        good=np.empty((n + 1, bands, size_px, size_px), bool),
+        good_px=np.empty((n + 1, bands), np.int64),
+        nan_px=np.empty(n + 1, np.int64),
+    )
+    for part in located:
+        for table, inside in tabular.read_row_groups(part["path"], part["rows"], [*_SCALARS, *_PIXELS]):
+            _add(stamps, table, inside)
+    blank = [row for row, status in enumerate(stamps.status) if status != "ok"]
+    for name in _PIXELS:
+        getattr(stamps, name)[[*blank, n]] = 0
+    _judge(stamps, release, max_bad_pixel_frac, photon_noise)
+    return stamps
 
-    def __init__(
-        self,
-        located: Sequence[dict[str, Any]],
-        *,
-        size_px: int,
-        release: Release,
-        max_bad_pixel_frac: float,
-        photon_noise: bool,
-    ) -> None:
-        self._size_px = size_px
-        self._bits = np.array([release.pixel_mask(band) for band in BANDS], np.int32)
-        self._max_bad_pixel_frac = max_bad_pixel_frac
-        self._photon_noise = photon_noise
-        self._paths = [Path(part["path"]) for part in located]
-        self._place: dict[str, tuple[int, int, int]] = {}  # file, row in it, row of _numbers
-        tables = []
-        for number, part in enumerate(located):
-            for table, inside in tabular.read_row_groups(part["path"], part["rows"], _SCALARS):
-                tables.append(table.take(pa.array(inside)))
-            first = len(self._place)
-            names = [name for table in tables for name in table["host_id"].to_pylist()][first:]
-            for place, (name, row) in enumerate(zip(names, part["rows"], strict=True), start=first):
-                if name in self._place:
-                    raise DataError(describe("A galaxy occurs twice among the host cutouts", row=name))
-                self._place[name] = (number, row, place)
-        self._numbers = pa.concat_tables(tables).combine_chunks() if tables else None
 
-    def load(self, host_ids: Iterable[str] | None = None) -> HostStamps:
-        """Read hosts and crop them to stamps; memory is one row group beside the result.
+def _add(stamps: HostStamps, table: pa.Table, inside: NDArray[np.intp]) -> None:
+    """Append the hosts that are the rows ``inside`` of a row group of cutouts."""
+    first = len(stamps.status)
+    numbers = table.select(_SCALARS).take(pa.array(inside))
+    for row, name in enumerate(numbers["host_id"].to_pylist(), start=first):
+        if stamps.row_of.setdefault(name, row) != row:
+            raise DataError(describe("A galaxy occurs twice among the host cutouts", row=name))
+    stamps.status.extend(numbers["status"].to_pylist())
+    x, y, *sky = (numbers[name].to_numpy() for name in ("x_offset_px", "y_offset_px", *_SKY))
+    stamps.sky_nmgy[first : first + len(x)] = np.stack(sky, axis=1)
+    cutouts = {name: tabular.pixel_slots(table, name) for name in _PIXELS}
+    side, size = cutouts["image"].shape[-1], stamps.image.shape[-1]
+    centre = (side - 1) / 2.0
+    corners: dict[tuple[int, int], list[int]] = {}
+    for i in range(len(inside)):
+        row = first + i
+        if stamps.status[row] != "ok":
+            continue
+        window = crop_about(centre + x[i], centre + y[i], size)
+        if not (0 <= window.x0 <= side - size and 0 <= window.y0 <= side - size):
+            stamps.status[row] = "cutout_too_small"
+            continue
+        stamps.offset_px[row] = window.x_offset_px, window.y_offset_px
+        corners.setdefault((window.x0, window.y0), []).append(i)
+    # Galaxies are central, so the stamps of a row group begin at few different corners.
+    for (x0, y0), some in corners.items():
+        chosen = np.array(some)
+        for name, cutout in cutouts.items():
+            crop = cutout[inside[chosen], ..., y0 : y0 + size, x0 : x0 + size]
+            getattr(stamps, name)[first + chosen] = crop
 
-        Parameters
-        ----------
-        host_ids : iterable of str, optional
-            Hosts to read, repeats allowed; those that are not there are left
-            out. All hosts if not given.
 
-        Returns
-        -------
-        HostStamps
-        """
-        asked = self._place if host_ids is None else dict.fromkeys(host_ids)
-        names = sorted((name for name in asked if name in self._place), key=lambda name: self._place[name])
-        n, bands, size = len(names), len(BANDS), self._size_px
-        stamps = HostStamps(
-            row_of={name: row for row, name in enumerate(names)},
-            status=[],
-            image=np.zeros((n + 1, bands, size, size), np.float32),
-            invvar=np.zeros((n + 1, bands, size, size), np.float32),
-            maskbits=np.zeros((n + 1, size, size), np.int32),
-            offset_px=np.full((n + 1, 2), np.nan),
-            sky_nmgy=np.full((n + 1, bands), np.nan),
-            good=np.empty((n + 1, bands, size, size), bool),
-            good_px=np.empty((n + 1, bands), np.int64),
-            nan_px=np.empty(n + 1, np.int64),
-        )
-        if names:
-            self._fill(stamps, np.array([self._place[name] for name in names], dtype=np.intp))
-        self._judge(stamps)
-        return stamps
+def _judge(stamps: HostStamps, release: Release, max_bad_pixel_frac: float, photon_noise: bool) -> None:
+    """Replace ``ok`` by the first reason why the pixels of a host cannot carry a stamp."""
+    # The compiler is loaded on the first pixels, not with the package.
+    from darkhaloscope.stamps.hostpixel_kernels import inspect_pixels
 
-    def _fill(self, stamps: HostStamps, places: NDArray[np.intp]) -> None:
-        """Read numbers and pixels of the hosts at ``places``, ascending in file and row."""
-        assert self._numbers is not None
-        numbers = self._numbers.take(pa.array(places[:, 2]))
-        stamps.status.extend(numbers["status"].to_pylist())
-        stamps.sky_nmgy[:-1] = np.stack([numbers[name].to_numpy() for name in _SKY], axis=1)
-        x, y = (numbers[name].to_numpy() for name in ("x_offset_px", "y_offset_px"))
-        ok = np.array([status == "ok" for status in stamps.status])
-        for number in np.unique(places[ok, 0]):
-            here = np.flatnonzero(ok & (places[:, 0] == number))
-            for table, inside in tabular.read_row_groups(self._paths[number], places[here, 1], _PIXELS):
-                rows, here = here[: len(inside)], here[len(inside) :]
-                self._crop(stamps, table, inside, rows, x[rows], y[rows])
-
-    def _crop(
-        self,
-        stamps: HostStamps,
-        table: pa.Table,
-        inside: NDArray[np.intp],
-        rows: NDArray[np.intp],
-        x_offset_px: NDArray[np.float64],
-        y_offset_px: NDArray[np.float64],
-    ) -> None:
-        """Copy stamps out of the cutouts of one row group."""
-        cutouts = {name: tabular.pixel_slots(table, name) for name in _PIXELS}
-        size, cutout = self._size_px, cutouts["image"].shape[-1]
-        centre = (cutout - 1) / 2.0
-        windows = [crop_about(centre + x, centre + y, size)
-                   for x, y in zip(x_offset_px, y_offset_px, strict=True)]  # fmt: skip
-        corners = np.array([(window.x0, window.y0) for window in windows])
-        # Galaxies are central, so the windows of a whole file have few different corners.
-        for x0, y0 in np.unique(corners, axis=0):
-            these = np.flatnonzero((corners == (x0, y0)).all(axis=1))
-            if not (0 <= x0 <= cutout - size and 0 <= y0 <= cutout - size):
-                for row in rows[these]:
-                    stamps.status[row] = "cutout_too_small"
+    bits = np.array([release.pixel_mask(band) for band in BANDS], np.int32)
+    lit_px = np.empty(stamps.good_px.shape, np.int64)
+    inspect_pixels(
+        stamps.image,
+        stamps.invvar,
+        stamps.maskbits,
+        bits,
+        stamps.good.view(np.uint8),
+        stamps.good_px,
+        lit_px,
+        stamps.nan_px,
+    )
+    good_share = stamps.good_px / float(stamps.image.shape[-1] ** 2)
+    for row, status in enumerate(stamps.status):
+        if status != "ok":
+            continue
+        if stamps.nan_px[row]:
+            stamps.status[row] = "non_finite"
+            continue
+        for band, name in enumerate(BANDS):
+            if not stamps.good_px[row, band] or not lit_px[row, band]:
+                stamps.status[row] = f"missing_band_{name}"
+            elif 1.0 - good_share[row, band] > max_bad_pixel_frac:
+                stamps.status[row] = f"bad_pixels_{name}"
+            elif photon_noise and not stamps.sky_nmgy[row, band] > 0.0:
+                stamps.status[row] = f"no_sky_level_{name}"
+            else:
                 continue
-            for name, pixels in cutouts.items():
-                window = pixels[..., y0 : y0 + size, x0 : x0 + size]
-                getattr(stamps, name)[rows[these]] = window[inside[these]]
-            stamps.offset_px[rows[these]] = [(windows[i].x_offset_px, windows[i].y_offset_px) for i in these]
-
-    def _judge(self, stamps: HostStamps) -> None:
-        """Replace ``ok`` by the first reason why the pixels of a host cannot carry a stamp."""
-        # The compiler is loaded on the first pixels, not with the package.
-        from darkhaloscope.stamps.hostpixel_kernels import inspect_pixels
-
-        lit_px = np.empty(stamps.good_px.shape, np.int64)
-        inspect_pixels(
-            stamps.image,
-            stamps.invvar,
-            stamps.maskbits,
-            self._bits,
-            stamps.good.view(np.uint8),
-            stamps.good_px,
-            lit_px,
-            stamps.nan_px,
-        )
-        good_share = stamps.good_px / float(self._size_px**2)
-        for row, status in enumerate(stamps.status):
-            if status != "ok":
-                continue
-            if stamps.nan_px[row]:
-                stamps.status[row] = "non_finite"
-                continue
-            for band, name in enumerate(BANDS):
-                if not stamps.good_px[row, band] or not lit_px[row, band]:
-                    stamps.status[row] = f"missing_band_{name}"
-                elif 1.0 - good_share[row, band] > self._max_bad_pixel_frac:
-                    stamps.status[row] = f"bad_pixels_{name}"
-                elif self._photon_noise and not stamps.sky_nmgy[row, band] > 0.0:
-                    stamps.status[row] = f"no_sky_level_{name}"
-                else:
-                    continue
-                break
-
-
-def load_host_stamps(
-    located: Sequence[dict[str, Any]],
-    *,
-    size_px: int,
-    release: Release,
-    max_bad_pixel_frac: float,
-    photon_noise: bool,
-) -> HostStamps:
-    """Read all located hosts; parameters of :class:`HostFiles`."""
-    return HostFiles(
-        located,
-        size_px=size_px,
-        release=release,
-        max_bad_pixel_frac=max_bad_pixel_frac,
-        photon_noise=photon_noise,
-    ).load()
+            break

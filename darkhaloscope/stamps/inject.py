@@ -1,18 +1,19 @@
 """Injection as work units: which rows go together, and how one unit is made.
 
 A unit is a run of manifest rows that holds whole blocks, so every matched-light
-control finds its twin inside. The stamps themselves are made in ``compose``.
+control finds its twin inside. Its hosts are read once; its rows are made and
+written a few blocks at a time. The stamps themselves are made in ``compose``.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from darkhaloscope import tabular
@@ -27,7 +28,7 @@ from darkhaloscope.survey.release import get_release
 from darkhaloscope.units import Unit, UnitResult
 
 MAX_UNIT_HOSTS = 500
-"""Bounds the memory of a worker: with four rows per host, about 0.5 GB of pixels."""
+"""Bounds the memory of a worker: its host stamps are then 64 MB, however many rows they get."""
 
 
 def plan_injection(
@@ -72,10 +73,11 @@ def plan_injection(
         raise DataError(
             describe("The manifest is empty", file=manifest_paths[0], expected="at least one task")
         )
-    block = _blocks(table["pair_id"].to_pylist(), table["host_id"].to_pylist())
+    first_of_host = np.zeros(table.num_rows, dtype=np.intp)
+    first_of_host[np.unique(np.asarray(table["host_id"].to_pylist()), return_index=True)[1]] = 1
     limit = min(profile.unit_hosts, MAX_UNIT_HOSTS)
     units = []
-    for number, rows in enumerate(_runs(block, table["host_id"].to_pylist(), limit)):
+    for number, rows in enumerate(_runs(_blocks(table), first_of_host, limit)):
         unit_id = f"part-{number:05d}"
         host_ids = set(table["host_id"].take(pa.array(rows)).to_pylist())
         units.append(
@@ -103,19 +105,24 @@ def inject_unit(unit: Unit) -> UnitResult:
     Returns
     -------
     dict
-        ``rows`` and ``statuses`` (rows per status).
+        ``rows``, ``sha256`` and ``statuses`` (rows per status).
     """
     experiment = Experiment.model_validate(unit["experiment"])
     rows = pa.concat_tables([_read_rows(part["path"], part["ranges"]) for part in unit["manifest"]])
     hosts = load_hosts_for(experiment, unit["hosts"], size_px=unit["size_px"])
-    with open_sources(experiment.sources.kind, unit["bank"]) as sources:
-        stamps = make_stamps(rows, hosts=hosts, sources=sources, experiment=experiment)
-    part = tabular.write_table(unit["output"], STAMPS, stamps)
-    counts = stamps["status"].value_counts().to_pylist()
-    return {
-        "rows": part.rows,
-        "statuses": dict(sorted((count["values"], count["counts"]) for count in counts)),
-    }
+    statuses: Counter[str] = Counter()
+    with (
+        open_sources(experiment.sources.kind, unit["bank"]) as sources,
+        tabular.open_writer(unit["output"], STAMPS) as writer,
+    ):
+        for some in _runs(_blocks(rows), np.ones(rows.num_rows, dtype=np.intp), STAMPS.row_group_rows):
+            here = rows.take(pa.array(some))
+            stamps = make_stamps(here, hosts=hosts, sources=sources, experiment=experiment)
+            statuses.update(stamps["status"].to_pylist())
+            writer.write(stamps)
+    part = writer.part
+    assert part is not None
+    return {"rows": part.rows, "sha256": part.sha256, "statuses": dict(sorted(statuses.items()))}
 
 
 def load_hosts_for(experiment: Experiment, located: Sequence[dict[str, Any]], *, size_px: int) -> HostStamps:
@@ -143,34 +150,37 @@ def load_hosts_for(experiment: Experiment, located: Sequence[dict[str, Any]], *,
     )
 
 
-def _blocks(pair_ids: Sequence[str], host_ids: Sequence[str]) -> NDArray[np.intp]:
-    """Return the block of every row: rows that share a pair or a host, directly or through others."""
-    # Needed where the plan is made, not in every worker.
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+def _blocks(rows: pa.Table) -> NDArray[np.intp]:
+    """Return the first row of every row's block: rows that share a pair or a host, be it through others."""
+    groups = [
+        np.unique(np.asarray(rows[name].to_pylist()), return_inverse=True)[1]
+        for name in ("pair_id", "host_id")
+    ]
+    first = np.arange(rows.num_rows)
+    while True:
+        before = first
+        for group in groups:
+            lowest = np.full(len(first), len(first))
+            np.minimum.at(lowest, group, first)
+            first = lowest[group]
+        if np.array_equal(first, before):
+            return first
 
-    _, pair = np.unique(np.asarray(pair_ids), return_inverse=True)
-    _, host = np.unique(np.asarray(host_ids), return_inverse=True)
-    n_pairs, n_hosts = int(pair.max()) + 1, int(host.max()) + 1
-    size = n_pairs + n_hosts
-    edges = coo_array((np.ones(len(pair)), (pair, n_pairs + host)), shape=(size, size))
-    _, label = connected_components(edges, directed=False)
-    return np.asarray(label[pair], dtype=np.intp)
 
-
-def _runs(block: NDArray[np.intp], host_ids: Sequence[str], limit: int) -> Iterable[list[int]]:
-    """Yield rows of whole blocks, about ``limit`` hosts at a time, in manifest order."""
+def _runs(block: NDArray[np.intp], weight: NDArray[np.intp], limit: int) -> Iterable[list[int]]:
+    """Yield rows of whole blocks, in manifest order; a run ends before its weights pass ``limit``."""
     members: dict[int, list[int]] = {}
     for row, label in enumerate(block.tolist()):
         members.setdefault(label, []).append(row)
     rows: list[int] = []
-    hosts: set[str] = set()
+    total = 0
     for block_rows in members.values():
-        if len(hosts) >= limit:
+        more = int(weight[block_rows].sum())
+        if rows and total + more > limit:
             yield sorted(rows)
-            rows, hosts = [], set()
+            rows, total = [], 0
         rows += block_rows
-        hosts |= {host_ids[row] for row in block_rows}
+        total += more
     if rows:
         yield sorted(rows)
 
@@ -201,13 +211,5 @@ def _ranges(rows: Sequence[int]) -> list[list[int]]:
 def _read_rows(path: str | Path, ranges: Sequence[Sequence[int]]) -> pa.Table:
     """Read ranges of rows of a manifest, touching only the row groups that hold them."""
     wanted = np.concatenate([np.arange(start, stop) for start, stop in ranges])
-    tables = []
-    with pq.ParquetFile(path) as file:
-        start = 0
-        for group in range(file.metadata.num_row_groups):
-            stop = start + file.metadata.row_group(group).num_rows
-            inside = wanted[(wanted >= start) & (wanted < stop)] - start
-            if len(inside):
-                tables.append(file.read_row_group(group, columns=MANIFEST.names()).take(pa.array(inside)))
-            start = stop
-    return pa.concat_tables(tables)
+    groups = tabular.read_row_groups(path, wanted, MANIFEST.names())
+    return pa.concat_tables([table.take(pa.array(inside)) for table, inside in groups])

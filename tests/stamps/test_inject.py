@@ -11,6 +11,7 @@ import stamp_world
 
 from darkhaloscope import tabular
 from darkhaloscope.errors import DataError
+from darkhaloscope.hashing import sha256_file
 from darkhaloscope.schema import MANIFEST, STAMPS
 from darkhaloscope.stamps import inject
 from darkhaloscope.units import run_unit
@@ -80,7 +81,11 @@ def test_a_unit_says_what_became_of_its_tasks(world, tmp_path):
     path = stamp_world.damaged_hosts(tmp_path, stamp_world.hosts(), stamp_world.clear_band(1), {lost})
     unit["hosts"] = [{"path": str(path), "rows": list(range(stamp_world.hosts().num_rows))}]
     result = inject.inject_unit(unit)
-    assert result == {"rows": 242, "statuses": {"missing_band_r": 3, "ok": 238, "twin_lost": 1}}
+    assert result == {
+        "rows": 242,
+        "sha256": sha256_file(unit["output"]),
+        "statuses": {"missing_band_r": 3, "ok": 238, "twin_lost": 1},
+    }
     stored = tabular.read_table(unit["output"])
     STAMPS.validate(stored)
     assert stored["image"].null_count == 4
