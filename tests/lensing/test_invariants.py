@@ -280,12 +280,13 @@ def test_ring_has_the_einstein_radius(theta_e):
     assert xx == pytest.approx(yy, rel=1e-3)
 
 
-def test_einstein_radius_is_that_of_the_intermediate_axis():
+@pytest.mark.parametrize("q", [0.2, 0.5, 0.9])
+def test_einstein_radius_is_that_of_the_intermediate_axis(q):
     """Images of a source behind an SIE: b atan(f / q) / f along the major axis, b atanh(f) / f across it.
 
     f = sqrt(1 - q^2) and b = theta_E sqrt(q) (Kormann, Schneider & Bartelmann 1994, eq. 27).
     """
-    theta_e, q = 1.8, 0.5
+    theta_e = 1.8
     f, b = np.sqrt(1 - q**2), theta_e * np.sqrt(q)
     major, minor = b / f * np.arctan(f / q), b / f * np.arctanh(f)
     for turns in (0, 1):
