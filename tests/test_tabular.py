@@ -100,3 +100,10 @@ def test_missing_column_is_named(tmp_path):
     tabular.write_table(tmp_path / "a.parquet", SCHEMA, toy())
     with pytest.raises(DataError, match="field nope"):
         tabular.read_table(tmp_path / "a.parquet", ["id", "nope"])
+
+
+def test_the_schema_of_a_file_is_that_of_its_table(tmp_path):
+    tabular.write_table(tmp_path / "a.parquet", SCHEMA, toy())
+    schema = tabular.read_schema(tmp_path / "a.parquet")
+    assert schema.equals(tabular.read_table(tmp_path / "a.parquet").schema)
+    assert tuple(schema.field("mask").type.shape) == (4, 4)

@@ -13,6 +13,9 @@ from darkhaloscope.config import Storage
 from darkhaloscope.errors import DataError
 from darkhaloscope.gates import storage
 from darkhaloscope.gates.result import GateStatus
+from darkhaloscope.schema import QUANTISED as QUANTISED_STAMPS
+from darkhaloscope.stamps import quantise
+from darkhaloscope.stamps.shardset import ShardSet
 
 QUANTISED = Storage(form="quantised")
 
@@ -48,6 +51,23 @@ def test_dithered_counts_pass(good, sound):
     # a uniform error of one step: sigma / (32 sqrt(12))
     assert list(measured["rms_error_sigma"].values()) == pytest.approx([1 / 32 / 12**0.5] * 3, rel=0.01)
     assert max(bias["value"] for bias in measured["photometry"]) < 1e-4
+
+
+def test_shards_on_disk_are_judged_as_they_are_read(good, tmp_path):
+    path = tmp_path / "train-00000.parquet"
+    tabular.write_table(path, QUANTISED_STAMPS, quantise.quantised(good.table, 32.0))
+    shards = ShardSet([path])
+    measured = storage.measure_storage(
+        shards,
+        good.rows.population,
+        good.world.paths("stamps"),
+        QUANTISED,
+        hosts_per_class=60,
+        seed=1,
+        limits=LIMITS,
+    )
+    assert measured["stamps"] == shards.sample(60, seed=1, columns=["task_id"]).num_rows
+    assert storage.judge_storage(measured, LIMITS).status is GateStatus.PASS
 
 
 def test_finer_steps_pass(good):

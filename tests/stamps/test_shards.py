@@ -252,16 +252,21 @@ def test_shards_are_written_in_passes_when_there_are_many(world, shards, tmp_pat
     assert not list(tmp_path.rglob("spill*"))
 
 
-def test_quantised_shards_hold_the_same_rows_within_half_a_step(world, shards, tmp_path):
-    chosen = stamp_world.experiment(storage={"form": "quantised"})
-    summary, found = rewrite(world, tmp_path, world.table("stamps"), chosen=chosen)
+@pytest.mark.parametrize("steps_per_sigma", [32.0, 96.0])
+def test_quantised_shards_hold_the_same_rows_within_half_a_step(world, shards, tmp_path, steps_per_sigma):
+    asked = {"form": "quantised", "steps_per_sigma": steps_per_sigma}
+    summary, found = rewrite(
+        world, tmp_path, world.table("stamps"), chosen=stamp_world.experiment(storage=asked)
+    )
     kept, counted = shards.rows(), found.rows()
     assert counted.drop(["image"]).equals(kept.drop(["image"]))
     image, stored = tabular.pixels(kept, "image"), tabular.pixels(counted, "image")
-    half_step = quantise.image_steps(image, 64.0)[..., None, None]
-    assert (np.abs(stored.astype(float) - image) <= 1.001 * half_step).all()
+    step = quantise.image_steps(image, steps_per_sigma)
+    written = tabular.read_table(found.paths(), ["image_step_r_nmgy"])["image_step_r_nmgy"].to_numpy()
+    np.testing.assert_array_equal(written, step[:, 1])
+    assert (np.abs(stored.astype(float) - image) <= 0.5001 * step[..., None, None]).all()
     assert (stored != image).mean() > 0.99
-    assert summary["storage"] == {"form": "quantised", "steps_per_sigma": 32.0, "wide_rows": {}}
+    assert summary["storage"] == {**asked, "wide_rows": {}}
     assert sum(p.stat().st_size for p in found.paths()) < 0.5 * sum(p.stat().st_size for p in shards.paths())
 
 

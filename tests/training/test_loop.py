@@ -10,6 +10,9 @@ import torch
 from darkhaloscope.artifacts import ArtifactStore
 from darkhaloscope.errors import DataError
 from darkhaloscope.hashing import sha256_file
+from darkhaloscope.schema import QUANTISED
+from darkhaloscope.stamps.quantise import quantised
+from darkhaloscope.tabular import read_table, write_table
 from darkhaloscope.training.checkpoint import load_checkpoint, load_tensors
 from darkhaloscope.training.loop import train
 
@@ -32,6 +35,17 @@ def test_it_learns_and_says_so_with_an_interval(trained):
     assert metrics["auc"]["n"] == 32
     losses = [epoch["train_loss"] for epoch in trained[1]["history"]]
     assert losses[-1] < losses[0]
+
+
+def test_it_learns_the_same_from_quantised_shards(trained, shards, tmp_path):
+    counted = [tmp_path / path.name for path in shards]
+    for path, stored in zip(shards, counted, strict=True):
+        write_table(stored, QUANTISED, quantised(read_table(path), 32.0))
+    output = tmp_path / "trained"
+    result = train(synthetic.request(counted, output, epochs=3, training={"learning_rate": 3e-3}))
+    assert result["metrics"]["auc"]["lower"] > 0.6
+    lossless, found = (r["history"][-1]["train_loss"] for r in (trained[1], result))
+    assert found == pytest.approx(lossless, rel=0.2)
 
 
 def test_the_record_holds_what_a_report_needs(trained, shards):
