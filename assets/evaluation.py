@@ -30,6 +30,7 @@ _CODE = code_version(
     "darkhaloscope.preprocess",
     "darkhaloscope.lensing.geometry",
     "darkhaloscope.stamps.quantise",
+    "darkhaloscope.stamps.quantise_kernels",
 )
 _COMMON = {"group_name": "evaluation", "owners": [OWNER], "code_version": _CODE}
 

@@ -38,6 +38,7 @@ _CODE = code_version(
     "darkhaloscope.preprocess",
     "darkhaloscope.lensing",
     "darkhaloscope.stamps.quantise",
+    "darkhaloscope.stamps.quantise_kernels",
 )
 OPEN_CHECK = "gates_open"
 _COMMON = {"group_name": "gates", "owners": [OWNER], "code_version": _CODE, "partitions_def": experiments}

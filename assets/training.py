@@ -21,6 +21,7 @@ _CODE = code_version(
     "darkhaloscope.statistics.robust",
     "darkhaloscope.lensing.geometry",
     "darkhaloscope.stamps.quantise",
+    "darkhaloscope.stamps.quantise_kernels",
 )
 CHECKPOINT_FILE = "checkpoint.pt"
 RECORD_FILE = "record.json"

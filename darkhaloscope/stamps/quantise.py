@@ -4,8 +4,8 @@ An image is counted in steps of a fixed share of its own sky noise. Before
 rounding, every pixel is moved by a random fraction of a step; the same fraction
 is taken off on reading. The error of a pixel is then uniform within half a step
 and independent of the image (Schuchman 1964, IEEE Trans. Commun. Tech. 12, 162;
-Gray & Stockham 1993, IEEE Trans. Inf. Theory 39, 805, theorem 2), so neither
-sums nor medians feel the lattice; survey files are made the same way (Pence,
+Gray & Stockham 1993, IEEE Trans. Inf. Theory 39, 805), so neither sums nor
+medians feel the lattice; survey files are made the same way (Pence,
 White & Seaman 2010, PASP 122, 1065). The dither comes from the task id and is
 stored nowhere.
 
@@ -22,14 +22,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba.types import Array, float32, int16, int64, uint8, uint32, void  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
 from darkhaloscope import streams, tabular
 from darkhaloscope.errors import DataError, describe
-from darkhaloscope.lensing.exposure_kernels import fill_words
 from darkhaloscope.lensing.geometry import outer_pixels
-from darkhaloscope.lensing.jit import compiled
 from darkhaloscope.schema import QUANTISED, STAMPS, per_band
 from darkhaloscope.schema.columns import PixelColumn, tensor_array
 from darkhaloscope.statistics.robust import median_and_sigma
@@ -41,11 +38,6 @@ DITHER_SEED = 0
 
 STEPS = per_band("image_step_{b}_nmgy")
 PLANES = ("image_low", "image_high", "image_wide")
-
-_SHIFT = np.int32(128)
-"""Added to a count before it is cut into bytes: sky noise then leaves the high byte alone."""
-
-_LARGEST = float(2**31 - 1024)
 
 
 def image_steps(images: Images, steps_per_sigma: float) -> Images:
@@ -110,13 +102,15 @@ def to_planes(images: Images, step_nmgy: Images, task_ids: Sequence[str]) -> Pla
         Naming the first task with a pixel that is not finite or beyond
         2**31 steps, or a band without scatter.
     """
+    from darkhaloscope.stamps.quantise_kernels import encode  # loads the compiler
+
     n, bands, size, _ = images.shape
     width = bands * size * size
     low, high = (np.empty((n, width), dtype=np.uint8) for _ in range(2))
     upper = np.empty((n, width), dtype=np.int16)
     beyond, wide = (np.zeros(n, dtype=np.int64) for _ in range(2))
     flat = np.ascontiguousarray(images).reshape(n, bands, size * size)
-    _encode(flat, step_nmgy, _keys(task_ids), *_scratch(size), low, high, upper, beyond, wide)
+    encode(flat, step_nmgy, _keys(task_ids), *_scratch(size), low, high, upper, beyond, wide)
     if beyond.any():
         row = int(np.flatnonzero(beyond)[0])
         raise DataError(
@@ -141,10 +135,12 @@ def from_planes(planes: Planes, step_nmgy: Images, task_ids: Sequence[str]) -> I
     ndarray of float32, shape (n, bands, size, size)
         Unit: nMgy/px.
     """
+    from darkhaloscope.stamps.quantise_kernels import decode  # loads the compiler
+
     n, bands = step_nmgy.shape
     size = isqrt(planes.low.shape[1] // bands)
     images = np.empty((n, bands, size, size), dtype=np.float32)
-    _decode(*planes, step_nmgy, _keys(task_ids), *_scratch(size), images.reshape(n, bands, size * size))
+    decode(*planes, step_nmgy, _keys(task_ids), *_scratch(size), images.reshape(n, bands, size * size))
     return images
 
 
@@ -262,107 +258,3 @@ def _scratch(size: int) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     """Return room for the random words and the dither of one plane."""
     pixels = size * size
     return np.empty((4, -(-pixels // 8)), dtype=np.uint32), np.empty(pixels, dtype=np.float32)
-
-
-@compiled("void(uint32[::1], int64, uint32[:, ::1], float32[::1])")
-def _fill_dither(key: Any, plane: Any, words: Any, dither: Any) -> None:
-    """Fill ``dither`` for one plane: odd multiples of 2**-17 in (-1/2, 1/2).
-
-    A counter gives eight numbers of 16 bits, which land an eighth of the plane apart.
-    """
-    eighth = words.shape[1]
-    fill_words(key, plane, 0, eighth, words)
-    for part in range(8):
-        first, shift = part * eighth, np.uint32(16 * (part % 2))
-        for i in range(min(eighth, dither.size - first)):
-            number = (words[part // 2, i] >> shift) & np.uint32(0xFFFF)
-            dither[first + i] = (np.float32(number) - np.float32(32767.5)) * np.float32(2.0**-16)
-
-
-@compiled(
-    void(
-        Array(float32, 3, "C", readonly=True),
-        float32[:, ::1],
-        uint32[:, ::1],
-        uint32[:, ::1],
-        float32[::1],
-        uint8[:, ::1],
-        uint8[:, ::1],
-        int16[:, ::1],
-        int64[::1],
-        int64[::1],
-    )
-)
-def _encode(
-    images: Any,
-    steps: Any,
-    keys: Any,
-    words: Any,
-    dither: Any,
-    low: Any,
-    high: Any,
-    upper: Any,
-    beyond: Any,
-    wide: Any,
-) -> None:
-    """Fill the planes; count the pixels of a row that no plane holds, and those that need ``upper``."""
-    n, bands, pixels = images.shape
-    for row in range(n):
-        outside, tall = np.int32(0), np.int32(0)
-        for band in range(bands):
-            _fill_dither(keys[row], band, words, dither)
-            step = np.float64(steps[row, band])
-            first = band * pixels
-            for i in range(pixels):
-                # a division, not a product with 1 / step: nothing to fuse, the same on every processor
-                value = np.float64(images[row, band, i]) / step
-                inside = abs(value) < _LARGEST  # neither infinite nor NaN
-                outside += np.int32(0 if inside else 1)
-                count = np.int32(np.rint((value if inside else 0.0) + dither[i])) + _SHIFT
-                low[row, first + i] = np.uint8(count)
-                high[row, first + i] = np.uint8(count >> 8)
-                upper[row, first + i] = np.int16(count >> 16)
-                tall += np.int32(1 if np.int16(count) != count else 0)
-        beyond[row], wide[row] = outside, tall
-
-
-@compiled(
-    void(
-        Array(uint8, 2, "C", readonly=True),
-        Array(uint8, 2, "C", readonly=True),
-        int16[:, ::1],
-        int64[::1],
-        float32[:, ::1],
-        uint32[:, ::1],
-        uint32[:, ::1],
-        float32[::1],
-        float32[:, :, ::1],
-    )
-)
-def _decode(
-    low: Any,
-    high: Any,
-    upper: Any,
-    place: Any,
-    steps: Any,
-    keys: Any,
-    words: Any,
-    dither: Any,
-    images: Any,
-) -> None:
-    n, bands, pixels = images.shape
-    for row in range(n):
-        for band in range(bands):
-            _fill_dither(keys[row], band, words, dither)
-            step = np.float64(steps[row, band])
-            first = band * pixels
-            if place[row] < 0:
-                for i in range(pixels):
-                    count = (np.int32(np.int8(high[row, first + i])) << 8) | np.int32(low[row, first + i])
-                    images[row, band, i] = (np.float64(count - _SHIFT) - dither[i]) * step
-            else:
-                for i in range(pixels):
-                    count = (np.int32(upper[place[row], first + i]) << 16) | (
-                        np.int32(high[row, first + i]) << 8 | np.int32(low[row, first + i])
-                    )
-                    images[row, band, i] = (np.float64(count - _SHIFT) - dither[i]) * step
