@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.statistics.intervals import CONFIDENCE, Interval, checked_sample
@@ -33,6 +32,8 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
         If a class is missing or a score is not finite.
     """
     positive, score = _checked_scores(labels, scores)
+    from scipy import stats  # 25 MB that workers of injection do without
+
     ranks = stats.rankdata(score)
     n_positive = int(positive.sum())
     n_negative = positive.size - n_positive

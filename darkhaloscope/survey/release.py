@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from astropy import units as u
 from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope.errors import ConfigError, ContractError, describe
@@ -137,7 +136,8 @@ class Release:
         ra, dec = np.atleast_1d(np.asarray(ra_deg, float)), np.atleast_1d(np.asarray(dec_deg, float))
         beyond = dec >= self.dec_limit_deg
         if beyond.any():
-            from astropy.coordinates import SkyCoord  # costs 0.4 s, and few positions are this far north
+            from astropy import units as u  # costs 0.4 s and 30 MB, and few positions are this far north
+            from astropy.coordinates import SkyCoord
 
             sky = SkyCoord(ra[beyond] * u.deg, dec[beyond] * u.deg, frame="icrs")
             beyond[beyond] = np.asarray(sky.galactic.b.deg) > 0.0

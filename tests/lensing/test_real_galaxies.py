@@ -16,7 +16,8 @@ import stamp_world
 from darkhaloscope import tabular
 from darkhaloscope.lensing.render import render_lensed
 from darkhaloscope.schema import per_band
-from darkhaloscope.sources import build_bank, open_sources
+from darkhaloscope.sources import open_sources
+from darkhaloscope.sources.bank import build_bank
 from darkhaloscope.sources.selection import BankLimits
 
 pytestmark = pytest.mark.realdata
