@@ -177,10 +177,14 @@ class DataGates:
         return [leakage.judge_proportions(measured, self.limits)]
 
     def flux(self) -> list[Verdict]:
-        """P1: added flux against the oracle."""
+        """P1: added flux against the oracle, in stamps as they were made."""
+        sample = self.sample
+        if self.experiment.storage.form == "quantised":
+            sums = storage.archived_sums(self.stamp_paths, sample.table["task_id"])
+            sample = replace(sample, total_nmgy=sums)
         with open_sources(self.experiment.sources.kind, self.bank_path) as library:
             measured = physics.measure_flux(
-                self.sample,
+                sample,
                 self.hosts,
                 library,
                 experiment=self.experiment,

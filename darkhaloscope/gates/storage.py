@@ -8,7 +8,7 @@ is the business of the other gates.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -114,6 +114,32 @@ def measure_storage(
     }
 
 
+def archived_sums(stamp_paths: Sequence[str | Path], task_ids: pa.ChunkedArray) -> FloatArray:
+    """Return the sum of each stamp as the archive holds it, per band.
+
+    Parameters
+    ----------
+    stamp_paths : sequence of path
+        Parts of ``injected_stamps``.
+    task_ids : pyarrow.ChunkedArray
+        n tasks.
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        Unit: nMgy.
+
+    Raises
+    ------
+    DataError
+        If a task is not in the archive.
+    """
+    sums = np.empty((len(task_ids), len(BANDS)))
+    for at, images in _archived_images(stamp_paths, task_ids):
+        sums[at] = images.sum(axis=(2, 3), dtype=np.float64)
+    return sums
+
+
 def judge_storage(measured: Measured, limits: Thresholds) -> Verdict:
     """Fail when quantisation clips, biases photometry or noise, or treats the classes differently (Q8)."""
     if measured["rows"] == 0:
@@ -173,20 +199,28 @@ def _errors(
         "flux_error": np.empty((n, bands, len(APERTURES_PX))),
         "sigma": np.empty((n, bands)),
     }
-    wanted = sample["task_id"].combine_chunks()
-    found = np.zeros(n, dtype=bool)
+    for at, archived in _archived_images(stamp_paths, sample["task_id"]):
+        _add_errors(errors, at, stored[at], archived, storage, limit_sigma)
+    return errors
+
+
+def _archived_images(
+    stamp_paths: Sequence[str | Path], task_ids: pa.ChunkedArray
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+    """Yield places in ``task_ids`` and their images; row groups that hold none of them are not read."""
+    wanted = task_ids.combine_chunks()
+    found = np.zeros(len(wanted), dtype=bool)
     for path in stamp_paths:
         ids = read_table(path, ["task_id"])["task_id"]
         rows = np.flatnonzero(pc.is_in(ids, value_set=wanted).to_numpy(zero_copy_only=False))
         for group, inside in read_row_groups(path, rows, ["task_id", "image"]):
             table = group.take(inside)
             at = pc.index_in(table["task_id"], value_set=wanted).to_numpy()
-            _add_errors(errors, at, stored[at], pixels(table, "image"), storage, limit_sigma)
             found[at] = True
+            yield at, pixels(table, "image")
     if not found.all():
         missing = wanted[int(np.flatnonzero(~found)[0])].as_py()
         raise DataError(describe("Task of the shards is not in the archive", field="task_id", row=missing))
-    return errors
 
 
 def _add_errors(

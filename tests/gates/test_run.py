@@ -12,7 +12,8 @@ from darkhaloscope.gates.enforce import require_gate
 from darkhaloscope.gates.registry import DATA_GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateReport, GateStatus
 from darkhaloscope.gates.run import run_data_gates, run_model_gates
-from darkhaloscope.schema import STAMPS
+from darkhaloscope.schema import QUANTISED, STAMPS
+from darkhaloscope.stamps.quantise import quantised
 from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.training.checkpoint import Checkpoint, save_checkpoint
 from darkhaloscope.training.models import LensFinder, ModelSpec
@@ -45,6 +46,16 @@ def test_a_sound_set_passes_every_blocking_gate(report):
     assert verdicts.gates() == list(DATA_GATES)
     assert [f"{r.key}: {r.reason}" for r in verdicts.failed()] == []
     require_gate(verdicts, "abc", DATA_GATES)
+
+
+def test_quantised_shards_get_the_verdicts_of_lossless_ones(good, report, tmp_path):
+    paths = [tmp_path / path.name for path in good.world.paths("shards")]
+    for path, stored in zip(good.world.paths("shards"), paths, strict=True):
+        tabular.write_table(stored, QUANTISED, quantised(tabular.read_table(path), 32.0))
+    chosen = gate_world.experiment(storage={"form": "quantised"})
+    verdicts = run(good, tmp_path, ShardSet(paths), experiment=chosen)
+    statuses = {r.key: r.status for r in verdicts}
+    assert statuses == {r.key: r.status for r in report[0]} | {"Q8": GateStatus.PASS}
 
 
 def test_results_carry_what_a_referee_asks(report):
