@@ -120,6 +120,60 @@ def basis(spec: GridSpec) -> Basis:
     )
 
 
+@dataclass(frozen=True)
+class ParityBasis:
+    """The same functions on half of each grid, cosines apart from sines.
+
+    Light is split into its parts even and odd about the middle, of which cosines
+    see only the one and sines only the other: half the work. The sine of
+    frequency 0 is kept, as zeros, so that both have k rows.
+
+    Attributes
+    ----------
+    project : ndarray, shape (2, k, c / 2)
+        Cosines and sines at the cell centres beyond the middle.
+    project_t : ndarray, shape (2, c / 2, k)
+        Transposes.
+    evaluate : ndarray, shape (2, k, h)
+        Cosines and sines, weighted, at the pixel centres from the middle on;
+        h = size / 2 rounded up.
+    evaluate_t : ndarray, shape (2, h, k)
+        Transposes.
+    radii, window : ndarray, shape (k, k)
+        As in :class:`Basis`.
+    """
+
+    project: Float32Array
+    project_t: Float32Array
+    evaluate: Float32Array
+    evaluate_t: Float32Array
+    radii: Float32Array
+    window: Float32Array
+
+
+@cache
+def parity_basis(spec: GridSpec) -> ParityBasis:
+    """Build the matrices of a grid for light split by parity."""
+    whole = basis(spec)
+    k = whole.radii.shape[0]
+
+    def halves(matrix: Float32Array, first: int) -> Float32Array:
+        beyond = matrix[:, first:]
+        sines = np.concatenate([np.zeros_like(beyond[:1]), beyond[k:]])
+        return np.ascontiguousarray(np.stack([beyond[:k], sines]))
+
+    project = halves(whole.project, whole.project.shape[1] // 2)
+    evaluate = halves(whole.evaluate, spec.size_px // 2)
+    return ParityBasis(
+        project=project,
+        project_t=np.ascontiguousarray(project.transpose(0, 2, 1)),
+        evaluate=evaluate,
+        evaluate_t=np.ascontiguousarray(evaluate.transpose(0, 2, 1)),
+        radii=whole.radii,
+        window=whole.window,
+    )
+
+
 @cache
 def transfer_table() -> tuple[Float32Array, float]:
     """Return the Moffat transfer function at equally spaced arguments, and entries per unit.

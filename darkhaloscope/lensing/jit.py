@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,10 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm  # type: ignore[import-untyped] # ships no types
-import numba
-
-# numba sets its configuration values at run time, unseen by a type checker.
-_CONFIG: Any = numba.config
 
 
 def _candidates() -> Iterator[Path]:
@@ -61,9 +58,10 @@ def cache_directory() -> Path | None:
 
 
 @cache
-def _build_key(source_file: str) -> str:
+def build_key(source_file: str) -> str:
+    """Return a hash of what the machine code of a source file depends on: processor, compiler and text."""
     features = llvm.get_host_cpu_features().flatten()
-    text = f"{numba.__version__}\n{llvm.get_host_cpu_name()}\n{features}"
+    text = f"{importlib.metadata.version('numba')}\n{llvm.get_host_cpu_name()}\n{features}"
     digest = hashlib.sha256(text.encode() + Path(source_file).read_bytes())
     return digest.hexdigest()[:16]
 
@@ -81,18 +79,22 @@ def compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     signature : str or numba signature
         For example ``"void(float32[::1], int64)"``.
     """
+    import numba  # half a second: not for processes that compile nothing
+
+    # numba sets its configuration values at run time, unseen by a type checker.
+    config: Any = numba.config
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         root = cache_directory()
-        before = _CONFIG.CACHE_DIR
+        before = config.CACHE_DIR
         if root is not None:
-            _CONFIG.CACHE_DIR = str(root / _build_key(function.__code__.co_filename))
+            config.CACHE_DIR = str(root / build_key(function.__code__.co_filename))
         try:
             result: Callable[..., Any] = numba.njit(
                 signature, cache=root is not None, error_model="numpy", nogil=True
             )(function)
         finally:
-            _CONFIG.CACHE_DIR = before
+            config.CACHE_DIR = before
         return result
 
     return decorate

@@ -1,23 +1,29 @@
-"""The two inner loops of the renderer, compiled: rays, and PSF weights.
+"""The renderer's rays, compiled: which are shot, where they meet the source, what they see.
 
-Only loops that need a compiler are here; what they compute is said in
-``render`` and ``convolution``. Importing this module loads the compiler.
+Only loops are here; the bounds and the geometry are in ``scene``, the deflection
+in ``sie``. The loops of the convolution are in ``convolution_kernels``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import NDArray
 
-from darkhaloscope.lensing.jit import compiled
+from darkhaloscope.lensing.native import inlined, native
 from darkhaloscope.lensing.sie import Q_MIN, arctan_over_argument, arctanh_over_argument
 
 FloatArray = NDArray[np.float64]
+
+BLOCK = 4
+"""Cells along one side of a block: blocks that cannot meet the template are skipped whole."""
+
+MOST_RAYS = 16
+"""Most rays along one side of a cell where their number follows the compression of the source."""
 
 TEMPLATE_RING_PX = 3
 """Zero pixels around a template: rays that miss it read zeros, without a branch."""
@@ -39,191 +45,412 @@ _TINY = np.float32(1e-14)  # a ray on the lens centre gives 0, not 0/0
 _ZERO = np.float32(0.0)
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
+_HALF_DIAGONAL = np.float32(math.sqrt(0.5))
+_NEAR = np.float32(1e-6)
+_MANY = np.float32(1e4)
+_ROUND_UP = np.float32(1.5)
 
 
-@numba.njit(inline="always", error_model="numpy")
-def arctan_series(z: np.float32) -> np.float32:
+@inlined
+def arctan_series(z: Any) -> Any:
     """Return atan(sqrt z) / sqrt z for z in [0, (1 - Q_MIN) / (1 + Q_MIN)]."""
     return _P0 + z * (_P1 + z * (_P2 + z * (_P3 + z * (_P4 + z * (_P5 + z * (_P6 + z * (_P7 + z * _P8)))))))
 
 
-@numba.njit(inline="always", error_model="numpy")
-def arctanh_series(z: np.float32) -> np.float32:
+@inlined
+def arctanh_series(z: Any) -> Any:
     """Return atanh(sqrt z) / sqrt z for z in [0, (1 - Q_MIN) / (1 + Q_MIN)]."""
     high = _Q6 + z * (_Q7 + z * (_Q8 + z * (_Q9 + z * (_Q10 + z * _Q11))))
     return _Q0 + z * (_Q1 + z * (_Q2 + z * (_Q3 + z * (_Q4 + z * (_Q5 + z * high)))))
 
 
-_READ_ONLY_STACK = numba.types.Array(numba.float32, 3, "C", readonly=True)
+@inlined
+def meet(c: Any, x: Any, y: Any) -> Any:
+    """Find where a ray meets the template.
+
+    Parameters
+    ----------
+    c : tuple of float32
+        Columns 4 to 15 of ``scene.scene_constants``, the last two from the template's centre.
+    x, y : float32
+        Position in the lens frame: from the lens, along its major and minor axis (arcsec).
+
+    Returns
+    -------
+    column, row : float32
+        Place on the template, from its centre (template pixels).
+    psi, r : float32
+        sqrt(q^2 x^2 + y^2) and sqrt(x^2 + y^2) (arcsec).
+    """
+    q, f2, m00, m01, m10, m11, n00, n01, n10, n11, u0, v0 = c
+    x2 = x * x
+    y2 = y * y
+    r = math.sqrt(x2 + y2 + _TINY)
+    psi = math.sqrt(q * q * x2 + y2 + _TINY)
+    # SIE, half-angle form of Keeton (2001) eq. 3.25: see ``sie.deflection``.
+    u = x / (psi + r)
+    v = y / (psi + q * r)
+    alpha_x = u * arctan_series(f2 * u * u)
+    alpha_y = v * arctanh_series(f2 * v * v)
+    # Lens equation beta = theta - alpha - Gamma theta, in template pixels.
+    column = u0 + m00 * x + m01 * y - n00 * alpha_x - n01 * alpha_y
+    row = v0 + m10 * x + m11 * y - n10 * alpha_x - n11 * alpha_y
+    return column, row, psi, r
 
 
-@compiled(numba.void(_READ_ONLY_STACK, numba.float64[::1]))
-def measure_extents(templates, extents):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Find how far from its centre each template reaches.
+@inlined
+def farthest_px(template: Any) -> Any:
+    """Return the distance from the centre of the farthest pixel that is not zero."""
+    side = template.shape[0]
+    centre = 0.5 * (side - 1)
+    farthest = 0.0
+    for row in range(side):
+        here = template[row]
+        first = 0
+        while first < side and here[first] == _ZERO:
+            first += 1
+        if first == side:
+            continue
+        last = side - 1
+        while here[last] == _ZERO:
+            last -= 1
+        widest = max(centre - first, last - centre)
+        farthest = max(farthest, (row - centre) ** 2 + widest**2)
+    return math.sqrt(farthest)
+
+
+@inlined
+def roughness_per_px(template: Any, power: Any, slope: Any) -> Any:
+    """Return rms gradient over rms value."""
+    side = template.shape[0]
+    # Sums along columns first: those loops are vectorised without reordering a sum.
+    power[:] = _ZERO
+    slope[:] = _ZERO
+    for row in range(side):
+        here = template[row]
+        for j in range(side):
+            power[j] += here[j] * here[j]
+        for j in range(side - 1):
+            slope[j] += (here[j + 1] - here[j]) * (here[j + 1] - here[j])
+        if row > 0:
+            below = template[row - 1]
+            for j in range(side):
+                slope[j] += (here[j] - below[j]) * (here[j] - below[j])
+    total, steep = 0.0, 0.0
+    for j in range(side):
+        total += power[j]
+        steep += slope[j]
+    return math.sqrt(steep / total) if total > 0.0 else 0.0
+
+
+@native("void(float32[:, :, ::1], float64[::1], float64[::1], float32[:, ::1])")
+def measure_templates(templates: Any, extents: Any, roughness: Any, scratch: Any) -> None:
+    """Find how far each template reaches and how fine its structure is.
 
     Parameters
     ----------
     templates : float32, shape (n, t, t)
         Templates, zero outside the galaxy.
     extents : float64, shape (n,)
-        Output, in template pixels: distance of the farthest pixel that is not
-        zero, and of the pixels from which interpolation still sees it.
+        Output, in template pixels: distance from the centre of the farthest pixel
+        that is not zero, and of the pixels from which interpolation still sees it.
+    roughness : float64, shape (n,)
+        Output, in 1/px: rms gradient over rms value.
+    scratch : float32, shape (2, t)
+        Overwritten.
     """
-    side = templates.shape[1]
-    centre = 0.5 * (side - 1)
     for i in range(templates.shape[0]):
-        farthest = 0.0
-        for row in range(side):
-            first = 0
-            while first < side and templates[i, row, first] == _ZERO:
-                first += 1
-            if first == side:
-                continue
-            last = side - 1
-            while templates[i, row, last] == _ZERO:
-                last -= 1
-            widest = max(centre - first, last - centre)
-            farthest = max(farthest, (row - centre) ** 2 + widest**2)
-        extents[i] = math.sqrt(farthest) + math.sqrt(2.0)
+        extents[i] = farthest_px(templates[i]) + math.sqrt(2.0)
+        roughness[i] = roughness_per_px(templates[i], scratch[0], scratch[1])
 
 
-@compiled("void(float32[:, :, ::1], float32[:, ::1], float64, int64, float32[:, :, ::1])")
-def shoot_rays(templates, scenes, ray_step_arcsec, rays_per_cell, cells):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Add up the template values that the rays of every cell meet.
+@native("void(float64[:, ::1], float64[::1], float64, float64, float64[:, ::1], float64[::1])")
+def measure_reach(
+    scenes: Any, loose_arcsec: Any, template_scale_arcsec: Any, middle_px: Any, turn: Any, reach: Any
+) -> None:
+    """Bound how far from the stamp centre, along x or y, a ray can meet the template.
+
+    An isothermal deflection does not depend on radius, so along a direction the
+    rays cross the source plane on a straight line, and those within the extent of
+    the template's centre follow from a quadratic equation. Between two of the
+    directions tried the line moves by less than ``margin``.
 
     Parameters
     ----------
-    templates : float32, shape (n, t, t)
-        Templates inside their ring of zeros.
-    scenes : float32, shape (n, 17)
-        Per scene, as ``scene.scene_constants`` lists them: lens x, y (arcsec); cos,
-        sin of the position angle; q; 1 - q^2; the matrix from lens-frame position
-        to template pixels (4 numbers) and the one from deflection in units of
-        2 theta_E sqrt(q) to template pixels (4); template pixel met by an
-        undeflected ray through the lens (2); the radius about the lens beyond
-        which no ray meets the template (arcsec).
-    ray_step_arcsec : float
-        Ray spacing.
-    rays_per_cell : int
-        Rays along one side of a cell.
-    cells : float32, shape (n, c, c)
-        Output, overwritten: sum over the rays of a cell.
+    scenes : float64, shape (n, 20)
+        As in ``scene.scene_constants``; column 16 is not read.
+    loose_arcsec : float64, shape (n,)
+        Radius about the lens beyond which no ray meets the template.
+    template_scale_arcsec : float
+        Side of a template pixel.
+    middle_px : float
+        Pixel coordinate of the template's centre.
+    turn : float64, shape (2, a)
+        Cosines and sines of a equally spaced directions, in the lens frame.
+    reach : float64, shape (n,)
+        Output (arcsec). The lens itself if no ray meets the template.
     """
-    n_cells = cells.shape[1]
-    side = templates.shape[1]
+    half_step = math.pi / turn.shape[1]
+    for i in range(scenes.shape[0]):
+        s = scenes[i]
+        cos, sin, b, gamma, extent = s[2], s[3], s[17], s[18], s[19]
+        farthest = max(abs(s[0]), abs(s[1]))
+        q = s[4]
+        # |d beta / d phi| at radius r is at most r (1 + gamma) + |d alpha / d phi|, and the
+        # latter is 2 kappa r = b / sqrt(q^2 cos^2 + sin^2).
+        margin = half_step * (loose_arcsec[i] * (1.0 + gamma) + b / q) / template_scale_arcsec + 1e-2
+        limit = (extent + margin) ** 2
+        for j in range(turn.shape[1]):
+            x, y = turn[0, j], turn[1, j]
+            r = 1.0
+            psi = math.sqrt(q * q * x * x + y * y)
+            u = x / (psi + r)
+            v = y / (psi + q * r)
+            alpha_x = u * arctan_series(s[5] * u * u)
+            alpha_y = v * arctanh_series(s[5] * v * v)
+            along_x, along_y = s[6] * x + s[7] * y, s[8] * x + s[9] * y
+            from_x = s[14] - middle_px - s[10] * alpha_x - s[11] * alpha_y
+            from_y = s[15] - middle_px - s[12] * alpha_x - s[13] * alpha_y
+            square = along_x * along_x + along_y * along_y
+            mixed = along_x * from_x + along_y * from_y
+            left = mixed * mixed - square * (from_x * from_x + from_y * from_y - limit)
+            if left < 0.0:
+                continue
+            outer = (math.sqrt(left) - mixed) / square
+            if outer <= 0.0:
+                continue
+            slack = outer * half_step
+            on_x = abs(s[0] + outer * (cos * x - sin * y))
+            on_y = abs(s[1] + outer * (sin * x + cos * y))
+            farthest = max(farthest, max(on_x, on_y) + slack)
+        reach[i] = farthest
+
+
+@inlined
+def stretch(psi: Any, b: Any, gamma: Any) -> Any:
+    """Bound how far apart the lens mapping moves neighbouring rays, at psi and beyond.
+
+    The Jacobian of an isothermal lens is I - Gamma - 2 kappa t t^T with t the
+    tangential unit vector and 2 kappa = b / psi: its norm is at most
+    |gamma| + max(1, 2 kappa - 1).
+    """
+    return gamma + max(_ONE, b / max(psi, _NEAR) - _ONE)
+
+
+@inlined
+def blocks_that_meet(c: Any, frame: Any, extent: Any, per_px: Any, row: Any, block: Any, keep: Any) -> None:
+    """Mark the blocks of one row whose rays can meet the template.
+
+    ``frame`` holds cos, sin of the position angle, the corner of the box relative
+    to the lens, b and the modulus of the shear; ``block`` is the side (arcsec).
+    """
+    cos, sin, left, low, b, gamma = frame
+    radius = _HALF_DIAGONAL * block
+    y = low + (np.float32(row) + _HALF) * block
+    for i in range(keep.shape[0]):
+        x = left + (np.float32(i) + _HALF) * block
+        column, row_px, psi, _ = meet(c, cos * x + sin * y, cos * y - sin * x)
+        limit = extent + per_px * radius * stretch(psi - radius, b, gamma)
+        keep[i] = column * column + row_px * row_px <= limit * limit
+
+
+@inlined
+def list_cells(keep: Any, frame: Any, row: Any, n_cells: Any, cell: Any, x: Any, y: Any, place: Any) -> Any:
+    """List the cells of the marked blocks of a row: where they are, and their place in the image."""
+    _, _, left, low, _, _ = frame
+    count = 0
+    for i in range(keep.shape[0]):
+        if keep[i] == 0:
+            continue
+        for j in range(BLOCK):
+            x_here, y_here, place_here = x[count:], y[count:], place[count:]
+            for k in range(BLOCK):
+                x_here[k] = left + (np.float32(i * BLOCK + k) + _HALF) * cell
+                y_here[k] = low + (np.float32(row * BLOCK + j) + _HALF) * cell
+                place_here[k] = (row * BLOCK + j) * n_cells + i * BLOCK + k
+            count += BLOCK
+    return count
+
+
+@inlined
+def count_rays(
+    c: Any,
+    frame: Any,
+    extent: Any,
+    per_px: Any,
+    cell: Any,
+    density: Any,
+    most: Any,
+    x: Any,
+    y: Any,
+    kind: Any,
+) -> None:
+    """Choose the number of rays of every cell: ``kind`` is their pattern, or -1 for none.
+
+    The Jacobian of the lens equation times a unit vector e is
+    (I - Gamma) e - 2 kappa t (t e), t the tangential direction, 2 kappa = b / psi.
+    """
+    cos, sin, _, _, b, gamma = frame
+    m00, m01, m10, m11, n00, n01, n10, n11 = c[2:10]
+    radius = _HALF_DIAGONAL * cell
+    # The stamp's axes are (cos, -sin) and (sin, cos) in the lens frame.
+    right_x, right_y = m00 * cos - m01 * sin, m10 * cos - m11 * sin
+    up_x, up_y = m00 * sin + m01 * cos, m10 * sin + m11 * cos
+    for i in range(kind.shape[0]):
+        x_lens = cos * x[i] + sin * y[i]
+        y_lens = cos * y[i] - sin * x[i]
+        column, row, psi, r = meet(c, x_lens, y_lens)
+        limit = extent + per_px * radius * stretch(psi - radius, b, gamma)
+        hit = column * column + row * row <= limit * limit
+        # n00 ... n11 hold a factor 2 b, hence the half.
+        tangent_x, tangent_y = -y_lens / r, x_lens / r
+        along_x, along_y = n00 * tangent_x + n01 * tangent_y, n10 * tangent_x + n11 * tangent_y
+        right = _HALF / psi * (tangent_x * cos - tangent_y * sin)
+        up = _HALF / psi * (tangent_x * sin + tangent_y * cos)
+        across = density * math.sqrt((right_x - along_x * right) ** 2 + (right_y - along_y * right) ** 2)
+        upward = density * math.sqrt((up_x - along_x * up) ** 2 + (up_y - along_y * up) ** 2)
+        j = min(np.int32(min(across, _MANY) + _ROUND_UP), most)
+        k = min(np.int32(min(upward, _MANY) + _ROUND_UP), most)
+        kind[i] = (j - np.int32(1)) + most * (k - np.int32(1)) if hit else np.int32(-1)
+
+
+@inlined
+def place_rays(
+    kind: Any, x: Any, y: Any, cell: Any, offsets: Any, counts: Any, ray_x: Any, ray_y: Any
+) -> Any:
+    """Place the rays of the cells one after another."""
+    shot = 0
+    for i in range(kind.shape[0]):
+        if kind[i] < 0:
+            continue
+        pattern, rays = offsets[kind[i]], counts[kind[i]]
+        # Sixteen at a time, a vector register: what is too much the next cell overwrites.
+        for start in range(0, rays, 16):
+            x_here, y_here = ray_x[shot + start :], ray_y[shot + start :]
+            across, upward = pattern[0, start:], pattern[1, start:]
+            for j in range(16):
+                x_here[j] = x[i] + cell * across[j]
+            for j in range(16):
+                y_here[j] = y[i] + cell * upward[j]
+        shot += rays
+    return shot
+
+
+@inlined
+def follow_rays(c: Any, frame: Any, side: Any, ray_x: Any, ray_y: Any, corner: Any) -> None:
+    """Replace positions by where rays meet the template: lower left pixel, and fractions of a pixel."""
+    cos, sin = frame[:2]
     stride = np.int32(side)
-    next_row = np.uint64(side)
-    one = np.uint64(1)
-    last = np.float32(side - 1.001)
-    half_arcsec = 0.5 * n_cells * rays_per_cell * ray_step_arcsec
-    cell_arcsec = ray_step_arcsec * rays_per_cell
-    step = np.float32(ray_step_arcsec)
-    corners = np.empty(n_cells * rays_per_cell, np.int32)
-    right = np.empty(n_cells * rays_per_cell, np.float32)
-    up = np.empty(n_cells * rays_per_cell, np.float32)
-    for scene in range(cells.shape[0]):
-        template = templates[scene].reshape(side * side)
-        image = cells[scene]
-        image[:, :] = _ZERO
-        lens_x, lens_y, cos, sin, q, f2 = scenes[scene, :6]
-        m00, m01, m10, m11 = scenes[scene, 6:10]
-        n00, n01, n10, n11 = scenes[scene, 10:14]
-        u0, v0 = scenes[scene, 14:16]
-        radius = np.float64(scenes[scene, 16])
-        for ray_row in range(n_cells * rays_per_cell):
-            y = (ray_row + 0.5) * ray_step_arcsec - half_arcsec - lens_y
-            if abs(y) >= radius:
-                continue
-            chord = math.sqrt(radius * radius - y * y)
-            first = max(0, math.floor((lens_x - chord + half_arcsec) / cell_arcsec))
-            stop = min(n_cells, math.ceil((lens_x + chord + half_arcsec) / cell_arcsec))
-            count = (stop - first) * rays_per_cell
-            x0 = np.float32((first * rays_per_cell + 0.5) * ray_step_arcsec - half_arcsec - lens_x)
-            x_row = np.float32(sin * y)
-            y_row = np.float32(cos * y)
-            for i in range(count):
-                offset = x0 + np.float32(i) * step
-                x_lens = cos * offset + x_row
-                y_lens = y_row - sin * offset
-                x2 = x_lens * x_lens
-                y2 = y_lens * y_lens
-                r = math.sqrt(x2 + y2 + _TINY)
-                psi = math.sqrt(q * q * x2 + y2 + _TINY)
-                u = x_lens / (psi + r)
-                v = y_lens / (psi + q * r)
-                alpha_x = u * arctan_series(f2 * u * u)
-                alpha_y = v * arctanh_series(f2 * v * v)
-                column = u0 + m00 * x_lens + m01 * y_lens - n00 * alpha_x - n01 * alpha_y
-                row = v0 + m10 * x_lens + m11 * y_lens - n10 * alpha_x - n11 * alpha_y
-                column = min(max(column, _ZERO), last)
-                row = min(max(row, _ZERO), last)
-                whole_column = np.int32(column)
-                whole_row = np.int32(row)
-                corners[i] = whole_row * stride + whole_column
-                right[i] = column - np.float32(whole_column)
-                up[i] = row - np.float32(whole_row)
-            out = image[ray_row // rays_per_cell]
-            i = 0
-            for cell in range(first, stop):
-                total = _ZERO
-                for _ in range(rays_per_cell):
-                    at = np.uint64(corners[i])
-                    over = at + next_row
-                    below = template[at] + right[i] * (template[at + one] - template[at])
-                    above = template[over] + right[i] * (template[over + one] - template[over])
-                    total += below + up[i] * (above - below)
-                    i += 1
-                out[cell] += total
+    middle, last = np.float32(0.5 * (side - 1)), np.float32(side - 1.001)
+    for i in range(corner.shape[0]):
+        column, row, _, _ = meet(c, cos * ray_x[i] + sin * ray_y[i], cos * ray_y[i] - sin * ray_x[i])
+        # A ray that misses reads the ring of zeros.
+        column = min(max(column + middle, _ZERO), last)
+        row = min(max(row + middle, _ZERO), last)
+        whole_column, whole_row = np.int32(column), np.int32(row)
+        corner[i] = whole_row * stride + whole_column
+        ray_x[i] = column - np.float32(whole_column)
+        ray_y[i] = row - np.float32(whole_row)
 
 
-@compiled(
-    "void(float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
-    " float32[::1], float32, float32[:, :, :, ::1])"
+@inlined
+def average_rays(
+    template: Any,
+    side: Any,
+    kind: Any,
+    counts: Any,
+    place: Any,
+    corner: Any,
+    ray_x: Any,
+    ray_y: Any,
+    image: Any,
+) -> None:
+    """Interpolate the template bilinearly and average over the rays of each cell."""
+    one, next_row = np.uint64(1), np.uint64(side)
+    shot = 0
+    for i in range(kind.shape[0]):
+        if kind[i] < 0:
+            continue
+        rays = counts[kind[i]]
+        corner_here, right, up = corner[shot:], ray_x[shot:], ray_y[shot:]
+        total = _ZERO
+        for j in range(rays):
+            at = np.uint64(corner_here[j])
+            over = at + next_row
+            below = template[at] + right[j] * (template[at + one] - template[at])
+            above = template[over] + right[j] * (template[over + one] - template[over])
+            total += below + up[j] * (above - below)
+        image[np.uint64(place[i])] = total / np.float32(rays)
+        shot += rays
+
+
+@native(
+    "void(float32[:, ::1], float32[:, ::1], float32[::1], float32, float32, float32[:, :, ::1], int32[::1],"
+    " float32[:, ::1], int32[:, ::1], float32[::1], float32[::1], int32[::1], float32[:, ::1])"
 )
-def apply_transfer(coefficients, amplitudes, scales, radii, window, table, per_unit, weighted):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Multiply basis coefficients by amplitude, pixel window and PSF transfer function of each band.
+def shoot_rays(
+    templates: Any,
+    scenes: Any,
+    steps_px: Any,
+    scale_arcsec: Any,
+    cell_arcsec: Any,
+    offsets: Any,
+    counts: Any,
+    real: Any,
+    whole: Any,
+    ray_x: Any,
+    ray_y: Any,
+    corner: Any,
+    cells: Any,
+) -> None:
+    """Average the template values that the rays of every cell meet.
+
+    Coarse to fine: blocks of cells that can meet the template, cells of those that
+    can, and rays through them, as many along x and along y as the source is
+    compressed along x and along y there.
 
     Parameters
     ----------
-    coefficients : float32, shape (n, m, m), m = 2 k - 1
-        Coefficients on (y, x) basis functions: k cosines, then k - 1 sines.
-    amplitudes : float32, shape (n, bands)
-        Flux factors.
-    scales : float32, shape (n, bands)
-        Argument of the transfer function per unit of frequency radius.
-    radii, window : float32, shape (k, k)
-        Frequency radius and product of the pixel windows along y and x.
-    table : float32
-        Transfer function at arguments 0, 1 / per_unit, 2 / per_unit, ...
-    per_unit : float
-        Table entries per unit of argument.
-    weighted : float32, shape (n, bands, m, m)
-        Output.
+    templates : float32, shape (n, t * t)
+        Templates inside their ring of zeros, row after row.
+    scenes : float32, shape (n, 20)
+        From ``scene.scene_constants``.
+    steps_px : float32, shape (n,)
+        Greatest distance of neighbouring rays in the source plane (template
+        pixels), or 0: every cell then gets the greatest number of rays.
+    scale_arcsec, cell_arcsec : float
+        Side of a template pixel and of a cell.
+    offsets : float32, shape (N * N, 2, R)
+        Places of the rays of a cell from its centre, x and y, in cells; those of j
+        along x and k along y are in row (j - 1) + N (k - 1).
+    counts : int32, shape (N * N,)
+        Number of those rays.
+    real, whole : float32 and int32, shape (2, BLOCK * c)
+        Overwritten.
+    ray_x, ray_y, corner : float32, float32, int32, shape (w,)
+        Overwritten; w is at least the greatest number of rays of a row of blocks and R.
+    cells : float32, shape (n, c * c)
+        Output, overwritten.
     """
-    k = radii.shape[0]
-    end = np.float32(table.shape[0] - 2)
-    row = np.empty(k, np.float32)
-    for scene in range(coefficients.shape[0]):
-        source = coefficients[scene]
-        for band in range(amplitudes.shape[1]):
-            amplitude = amplitudes[scene, band]
-            scale = scales[scene, band] * per_unit
-            target = weighted[scene, band]
-            for ky in range(k):
-                for kx in range(k):
-                    position = min(radii[ky, kx] * scale, end)
-                    left = np.uint64(position)
-                    fraction = position - np.float32(left)
-                    low = table[left]
-                    value = low + fraction * (table[left + np.uint64(1)] - low)
-                    row[kx] = amplitude * window[ky, kx] * value
-                for kx in range(k):
-                    target[ky, kx] = source[ky, kx] * row[kx]
-                for kx in range(1, k):
-                    target[ky, k - 1 + kx] = source[ky, k - 1 + kx] * row[kx]
-                if ky > 0:
-                    sine = k - 1 + ky
-                    for kx in range(k):
-                        target[sine, kx] = source[sine, kx] * row[kx]
-                    for kx in range(1, k):
-                        target[sine, k - 1 + kx] = source[sine, k - 1 + kx] * row[kx]
+    n_cells = np.int64(math.sqrt(cells.shape[1]) + 0.5)
+    n_blocks = n_cells // BLOCK
+    side = np.int64(math.sqrt(templates.shape[1]) + 0.5)
+    most = np.int32(math.sqrt(np.float32(counts.shape[0])) + _HALF)
+    half = _HALF * np.float32(n_cells) * cell_arcsec
+    middle = np.float32(0.5 * (side - 1))
+    per_px = _ONE / scale_arcsec
+    for scene in range(cells.shape[0]):
+        s, image = scenes[scene], cells[scene]
+        image[:] = _ZERO
+        c = (s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12], s[13], s[14] - middle, s[15] - middle)
+        frame = (s[2], s[3], -half - s[0], -half - s[1], s[17], s[18])
+        density = cell_arcsec / steps_px[scene] if steps_px[scene] > _ZERO else _MANY
+        for row in range(n_blocks):
+            keep = whole[0, :n_blocks]
+            blocks_that_meet(c, frame, s[19], per_px, row, np.float32(BLOCK) * cell_arcsec, keep)
+            count = list_cells(keep, frame, row, n_cells, cell_arcsec, real[0], real[1], whole[1])
+            x, y, kind, place = real[0, :count], real[1, :count], whole[0, :count], whole[1, :count]
+            count_rays(c, frame, s[19], per_px, cell_arcsec, density, most, x, y, kind)
+            shot = place_rays(kind, x, y, cell_arcsec, offsets, counts, ray_x, ray_y)
+            follow_rays(c, frame, side, ray_x[:shot], ray_y[:shot], corner[:shot])
+            average_rays(templates[scene], side, kind, counts, place, corner, ray_x, ray_y, image)

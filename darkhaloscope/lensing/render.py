@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] # ships no types
 
 from darkhaloscope.errors import ConfigError, DataError, describe
-from darkhaloscope.lensing.convolution import Basis, GridSpec, basis, transfer_table
+from darkhaloscope.lensing.convolution import GridSpec, ParityBasis, parity_basis
 from darkhaloscope.lensing.psf import moffat_scale_arcsec
 from darkhaloscope.lensing.scene import (
     Scenes,
@@ -37,12 +37,14 @@ Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 
 _CHUNK = 16  # scenes at a time: buffers stay in the processor's cache
-_BOX_STEP_PX = 16
-_BOX_MIN_PX = 32
+_BOX_STEP_PX = 8
 _BOX_MAX_PX = 512
-_ALIAS_PX = 28  # nearest alias of any light, for seeing up to _WIDE_FWHM_PX
-_WIDE_FWHM_PX = 6.5
-_SHARP_FWHM_PX = 3.0
+_PERIOD_BOX_PX = 32  # boxes smaller than this have the period of this one
+_ALIAS_FWHM = 5.6  # nearest alias of any light, in FWHM of the widest band
+_ALIAS_STEP_PX = 4
+_CUTOFFS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.75, 1.0)
+_CUTOFF_FWHM = 2.1  # cutoff times FWHM in px: the transfer function is below 1e-4 beyond
+_SOURCE_STEPS_PX = (0.7, 6.0)
 
 # One caller at a time inside: the number of BLAS threads is a setting of the process.
 _ONE_RENDER = threading.RLock()
@@ -56,22 +58,30 @@ class Sampling(NamedTuple):
     cells_per_px : int
         Cells along one side of a survey pixel.
     rays_per_cell : int
-        Rays along one side of a cell.
+        Rays along one side of a cell, in every cell.
+    aliasing : float or None
+        If given, rays follow the source instead: every cell gets as many along x and
+        along y as keep neighbours within d = 2 pi aliasing / roughness of each other
+        in the source plane, where roughness is the template's rms gradient over its
+        rms value. Rays so placed alias only structure of frequencies above 1 / d, and
+        of the template's power at most the share aliasing^2 lies there (Chebyshev's
+        inequality on its power spectrum).
     """
 
     cells_per_px: int
     rays_per_cell: int
+    aliasing: float | None = None
 
 
 LENSED: Mapping[str, Sampling] = MappingProxyType(
-    {"draft": Sampling(2, 1), "standard": Sampling(2, 2), "fine": Sampling(2, 4)}
+    {"draft": Sampling(2, 1, 0.2), "standard": Sampling(2, 2, 0.06), "fine": Sampling(4, 2, 0.02)}
 )
 """Sampling of lensed sources at each quality level."""
 
 UNLENSED: Mapping[str, Sampling] = MappingProxyType(
-    {"draft": Sampling(2, 2), "standard": Sampling(2, 4), "fine": Sampling(2, 8)}
+    {"draft": Sampling(2, 2, 0.2), "standard": Sampling(2, 4, 0.06), "fine": Sampling(4, 4, 0.02)}
 )
-"""Unlensed galaxies are smaller than their images and need more rays."""
+"""Sampling of unlensed sources; engines that ignore ``aliasing`` need more rays than for images."""
 
 QUALITIES = tuple(LENSED)
 
@@ -264,56 +274,91 @@ def _render(
     *,
     conserve_flux: bool,
 ) -> Rendered:
-    # The compiler is loaded on the first image, not with the package.
-    from darkhaloscope.lensing import kernels
+    # The machine code is loaded on the first image, not with the package.
+    from darkhaloscope.lensing import convolution_kernels, kernels
 
     n, bands = scenes.flux_nmgy.shape
     templates = np.ascontiguousarray(templates, dtype=np.float32)
-    extents = np.empty(n)
-    kernels.measure_extents(templates, extents)
+    extents, roughness = np.empty(n), np.empty(n)
+    kernels.measure_templates(templates, extents, roughness, np.empty((2, templates.shape[1]), np.float32))
     ring = kernels.TEMPLATE_RING_PX
     padded_px = templates.shape[1] + 2 * ring
     constants = scene_constants(scenes, template_scale_arcsec, padded_px, extents)
+    steps_px = _source_steps_px(roughness, sampling)
+    offsets, counts = _ray_patterns(sampling)
     image = np.empty((n, bands, size_px, size_px), np.float32)
     magnification = np.empty(n)
     moffat_a = moffat_scale_arcsec(scenes.psf_fwhm_arcsec)
-    ray_step = pixel_scale_arcsec / (sampling.cells_per_px * sampling.rays_per_cell)
-    ray_flux = (ray_step / template_scale_arcsec) ** 2  # template pixels per ray
+    cell_arcsec = pixel_scale_arcsec / sampling.cells_per_px
+    cell_flux = (cell_arcsec / template_scale_arcsec) ** 2  # template pixels per cell
     with _ONE_RENDER, _blas().limit(limits=1, user_api="blas"):
         for spec, rows in _chunks(grids(scenes, constants, size_px, pixel_scale_arcsec, sampling)):
-            matrices = basis(spec)
-            buffers = _buffers(spec, bands, padded_px)
+            matrices = parity_basis(spec)
+            buffers = _buffers(spec, bands, padded_px, offsets.shape[2])
             count = rows.size
             buffers.templates[:count, ring:-ring, ring:-ring] = templates[rows]
             kernels.shoot_rays(
-                buffers.templates[:count],
+                buffers.templates[:count].reshape(count, -1),
                 constants[rows].astype(np.float32),
-                ray_step,
-                sampling.rays_per_cell,
-                buffers.cells[:count],
+                steps_px[rows],
+                template_scale_arcsec,
+                cell_arcsec,
+                offsets,
+                counts,
+                buffers.real,
+                buffers.whole,
+                buffers.ray_x,
+                buffers.ray_y,
+                buffers.corner,
+                buffers.cells[:count].reshape(count, -1),
             )
             coefficients = _project(matrices, buffers, count)
-            flux_ratio = coefficients[:, 0, 0].astype(np.float64) * ray_flux
+            flux_ratio = coefficients[:, 0, 0, 0, 0].astype(np.float64) * cell_flux
             magnification[rows] = flux_ratio
-            amplitude = scenes.flux_nmgy[rows] * ray_flux
+            amplitude = scenes.flux_nmgy[rows] * cell_flux
             if conserve_flux:
                 require_sampled(flux_ratio, rows)
                 magnification[rows] = 1.0
                 amplitude /= flux_ratio[:, None]
             unit = 2.0 * np.pi / (spec.period_px * pixel_scale_arcsec)
-            table, per_unit = transfer_table()
-            kernels.apply_transfer(
+            convolution_kernels.apply_transfer(
                 coefficients,
                 amplitude.astype(np.float32),
                 (moffat_a[rows] * unit).astype(np.float32),
                 matrices.radii,
                 matrices.window,
-                table,
-                np.float32(per_unit),
+                buffers.transfer,
                 buffers.weighted[:count],
             )
-            image[rows] = _evaluate(matrices, buffers, count)
+            convolution_kernels.unfold(_evaluate(matrices, buffers, count), rows, image)
     return Rendered(image, magnification)
+
+
+def _source_steps_px(roughness: FloatArray, sampling: Sampling) -> Float32Array:
+    if sampling.aliasing is None:
+        return np.zeros(roughness.shape, np.float32)
+    finest, coarsest = _SOURCE_STEPS_PX
+    with np.errstate(divide="ignore"):
+        steps = 2.0 * np.pi * sampling.aliasing / roughness
+    return np.clip(steps, finest, coarsest).astype(np.float32)
+
+
+@cache
+def _ray_patterns(sampling: Sampling) -> tuple[Float32Array, NDArray[np.int32]]:
+    """Return where j by k rays of a cell lie, for all j and k, as ``kernels.shoot_rays`` takes them."""
+    from darkhaloscope.lensing.kernels import MOST_RAYS
+
+    most = sampling.rays_per_cell if sampling.aliasing is None else MOST_RAYS
+    offsets = np.zeros((most * most, 2, -(-most * most // 16) * 16), np.float32)
+    counts = np.empty(most * most, np.int32)
+    for across in range(1, most + 1):
+        for upward in range(1, most + 1):
+            row = (across - 1) + most * (upward - 1)
+            y, x = np.mgrid[0:upward, 0:across] + 0.5
+            counts[row] = across * upward
+            offsets[row, 0, : counts[row]] = (x / across - 0.5).ravel()
+            offsets[row, 1, : counts[row]] = (y / upward - 0.5).ravel()
+    return offsets, counts
 
 
 def grids(
@@ -324,9 +369,8 @@ def grids(
     sampling: Sampling,
 ) -> Iterator[tuple[GridSpec, NDArray[np.intp]]]:
     """Group scenes by the grid each of them needs: its sizes, and the rows of its scenes."""
-    offset = np.maximum(np.abs(scenes.lens_x_arcsec), np.abs(scenes.lens_y_arcsec))
-    side_px = 2.0 * (constants[:, -1] + offset) / pixel_scale_arcsec
-    box = np.maximum(np.ceil(side_px / _BOX_STEP_PX) * _BOX_STEP_PX, _BOX_MIN_PX).astype(np.int64)
+    side_px = 2.0 * constants[:, 16] / pixel_scale_arcsec
+    box = np.maximum(np.ceil(side_px / _BOX_STEP_PX) * _BOX_STEP_PX, _BOX_STEP_PX).astype(np.int64)
     if (box > _BOX_MAX_PX).any():
         row = int(np.argmax(box))
         raise DataError(
@@ -339,18 +383,18 @@ def grids(
             )
         )
     fwhm_px = scenes.psf_fwhm_arcsec / pixel_scale_arcsec
-    sharp = fwhm_px.min(axis=1) < _SHARP_FWHM_PX
-    wide = np.ceil(fwhm_px.max(axis=1) / _WIDE_FWHM_PX).astype(np.int64)
-    keys = np.stack([box, sharp, wide], axis=1)
+    cutoff = np.searchsorted(_CUTOFFS, _CUTOFF_FWHM / fwhm_px.min(axis=1)).clip(max=len(_CUTOFFS) - 1)
+    alias = np.ceil(fwhm_px.max(axis=1) * _ALIAS_FWHM / _ALIAS_STEP_PX).astype(np.int64) * _ALIAS_STEP_PX
+    keys = np.stack([box, cutoff, alias], axis=1)
     for key in np.unique(keys, axis=0):
         rows = np.flatnonzero((keys == key).all(axis=1))
-        box_px, is_sharp, width = (int(v) for v in key)
+        box_px, at, alias_px = (int(v) for v in key)
         spec = GridSpec(
             size_px=size_px,
             box_px=box_px,
             cells_per_px=sampling.cells_per_px,
-            period_px=2 * math.ceil((box_px + size_px) / 4.0) + _ALIAS_PX * width,
-            cutoff=0.75 if is_sharp and sampling.cells_per_px > 1 else 0.5,
+            period_px=2 * math.ceil((max(box_px, _PERIOD_BOX_PX) + size_px) / 4.0) + alias_px,
+            cutoff=min(_CUTOFFS[at], 0.5 * sampling.cells_per_px),
         )
         yield spec, rows
 
@@ -369,39 +413,84 @@ class _Buffers:
     """Scratch arrays of one grid, kept between calls."""
 
     templates: Float32Array
+    real: Float32Array
+    whole: NDArray[np.int32]
+    ray_x: Float32Array
+    ray_y: Float32Array
+    corner: NDArray[np.int32]
     cells: Float32Array
+    folded: Float32Array
     half_projected: Float32Array
     coefficients: Float32Array
+    transfer: Float32Array
     weighted: Float32Array
     half_evaluated: Float32Array
-    image: Float32Array
+    parts: Float32Array
 
 
 @cache
-def _buffers(spec: GridSpec, bands: int, padded_px: int) -> _Buffers:
-    m = basis(spec).project.shape[0]
+def _buffers(spec: GridSpec, bands: int, padded_px: int, rays_per_cell: int) -> _Buffers:
+    from darkhaloscope.lensing.kernels import BLOCK
+
+    k = parity_basis(spec).radii.shape[0]
     cells = spec.box_px * spec.cells_per_px
+    h, half = cells // 2, (spec.size_px + 1) // 2
+    ray_x, ray_y, corner = _staggered(3, BLOCK * cells * rays_per_cell)
     return _Buffers(
         templates=np.zeros((_CHUNK, padded_px, padded_px), np.float32),
+        real=np.empty((2, BLOCK * cells), np.float32),
+        whole=np.empty((2, BLOCK * cells), np.int32),
+        ray_x=ray_x,
+        ray_y=ray_y,
+        corner=corner.view(np.int32),
         cells=np.empty((_CHUNK, cells, cells), np.float32),
-        half_projected=np.empty((_CHUNK, m, cells), np.float32),
-        coefficients=np.empty((_CHUNK, m, m), np.float32),
-        weighted=np.empty((_CHUNK, bands, m, m), np.float32),
-        half_evaluated=np.empty((_CHUNK, bands, spec.size_px, m), np.float32),
-        image=np.empty((_CHUNK, bands, spec.size_px, spec.size_px), np.float32),
+        folded=np.empty((_CHUNK, 2, h, 2, h), np.float32),
+        half_projected=np.empty((_CHUNK, 2, k, 2 * h), np.float32),
+        coefficients=np.empty((_CHUNK, 2, 2, k, k), np.float32),
+        transfer=np.empty(k, np.float32),
+        weighted=np.empty((_CHUNK, bands, 2, k, 2, k), np.float32),
+        half_evaluated=np.empty((_CHUNK, bands, 2, half, 2 * k), np.float32),
+        parts=np.empty((_CHUNK, 2, bands, 2, half, half), np.float32),
     )
 
 
-def _project(matrices: Basis, buffers: _Buffers, count: int) -> Float32Array:
-    """Return the coefficients R I R^T of every scene: one product per scene, never one for the batch."""
-    half = np.matmul(matrices.project, buffers.cells[:count], out=buffers.half_projected[:count])
-    return np.matmul(half, matrices.project_t, out=buffers.coefficients[:count])
+def _staggered(count: int, length: int) -> list[Float32Array]:
+    """Return arrays that start at different places of a memory page.
+
+    Processors take a load for dependent on an earlier store to another page if the
+    two addresses agree in their last 12 bits: arrays walked in step that both start
+    with a page make the ray loop several times slower.
+    """
+    stagger = 272
+    pool = np.empty(count * (length + stagger), np.float32)
+    starts = [i * (length + stagger) for i in range(count)]
+    return [pool[start : start + length] for start in starts]
 
 
-def _evaluate(matrices: Basis, buffers: _Buffers, count: int) -> Float32Array:
-    """Return the images S^T C S of every scene and band."""
-    half = np.matmul(matrices.evaluate_t, buffers.weighted[:count], out=buffers.half_evaluated[:count])
-    return np.matmul(half, matrices.evaluate, out=buffers.image[:count])
+def _project(matrices: ParityBasis, buffers: _Buffers, count: int) -> Float32Array:
+    """Return the coefficients R I R^T of every scene: products per scene, never one for the batch."""
+    from darkhaloscope.lensing.convolution_kernels import fold
+
+    _, k, h = matrices.project.shape
+    fold(buffers.cells[:count], buffers.folded[:count])
+    folded = buffers.folded[:count].reshape(count, 2, h, 2 * h)
+    np.matmul(matrices.project, folded, out=buffers.half_projected[:count])
+    half = buffers.half_projected[:count].reshape(count, 2 * k, 2, h).transpose(0, 2, 1, 3)
+    coefficients = buffers.coefficients[:count]
+    np.matmul(half, matrices.project_t, out=coefficients.reshape(count, 2, 2 * k, k))
+    return coefficients
+
+
+def _evaluate(matrices: ParityBasis, buffers: _Buffers, count: int) -> Float32Array:
+    """Return the images S^T C S of every scene and band, apart by parity."""
+    _, k, h = matrices.evaluate.shape
+    bands = buffers.weighted.shape[1]
+    weighted = buffers.weighted[:count].reshape(count, bands, 2, k, 2 * k)
+    np.matmul(matrices.evaluate_t, weighted, out=buffers.half_evaluated[:count])
+    half = buffers.half_evaluated[:count].reshape(count, bands * 2 * h, 2, k).transpose(0, 2, 1, 3)
+    parts = buffers.parts[:count]
+    np.matmul(half, matrices.evaluate, out=parts.reshape(count, 2, bands * 2 * h, h))
+    return parts
 
 
 @cache

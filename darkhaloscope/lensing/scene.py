@@ -7,6 +7,7 @@ double precision and once per scene; the loops over rays are in ``kernels``.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ FWHM_RANGE_ARCSEC = (0.4, 4.0)
 SHEAR_MAX = 0.5
 TEMPLATE_SUM_TOLERANCE = 2e-3
 UNLENSED_FLUX_TOLERANCE = 0.1
+_DIRECTIONS = 256
 
 
 @dataclass(frozen=True)
@@ -269,9 +271,11 @@ def scene_constants(
 
     Returns
     -------
-    ndarray, shape (n, 17)
+    ndarray, shape (n, 20)
         lens x, y; cos, sin phi; q; 1 - q^2; T (I - Gamma) P^T (4); 2 b T P^T (4);
-        template pixel of the undeflected centre (2); reach (arcsec).
+        template pixel of the undeflected centre (2); reach from the stamp centre, along
+        x or y (arcsec); b (arcsec);
+        modulus of the shear; extent (template pixels).
     """
     n = scenes.lens_q.shape[0]
     cos, sin = np.cos(scenes.lens_phi_rad), np.sin(scenes.lens_phi_rad)
@@ -287,7 +291,7 @@ def scene_constants(
     two_b = 2.0 * scenes.theta_e_arcsec * np.sqrt(scenes.lens_q)
     source = np.stack([scenes.src_x_arcsec, scenes.src_y_arcsec], axis=1)
     centre = (padded_px - 1) / 2.0 - np.einsum("nij,nj->ni", to_template, source)
-    return np.concatenate(
+    constants = np.concatenate(
         [
             np.stack(
                 [
@@ -303,7 +307,28 @@ def scene_constants(
             (to_template @ mapping @ from_lens).reshape(n, 4),
             (two_b[:, None, None] * (to_template @ from_lens)).reshape(n, 4),
             centre,
-            scenes.reach_arcsec(np.asarray(extent_px) * template_scale_arcsec)[:, None],
+            np.stack(
+                [
+                    scenes.reach_arcsec(np.asarray(extent_px) * template_scale_arcsec),
+                    0.5 * two_b,
+                    shear.modulus(scenes.gamma1, scenes.gamma2),
+                    np.broadcast_to(np.asarray(extent_px, dtype=np.float64), (n,)),
+                ],
+                axis=1,
+            ),
         ],
         axis=1,
     )
+    from darkhaloscope.lensing.kernels import measure_reach  # machine code: loaded when needed
+
+    loose = np.ascontiguousarray(constants[:, 16])
+    tight = np.empty(n)
+    measure_reach(constants, loose, template_scale_arcsec, (padded_px - 1) / 2.0, _directions(), tight)
+    constants[:, 16] = tight
+    return constants
+
+
+@cache
+def _directions() -> FloatArray:
+    angle = np.arange(_DIRECTIONS) * (2.0 * np.pi / _DIRECTIONS)
+    return np.stack([np.cos(angle), np.sin(angle)])

@@ -126,12 +126,12 @@ def template_extents(templates: Any) -> FloatArray:
         If a template is not finite or does not sum to 1, or the shape is wrong.
     """
     # The compiler is loaded when it is needed, not with the module.
-    from darkhaloscope.lensing.kernels import measure_extents
+    from darkhaloscope.lensing.kernels import measure_templates
 
     array = np.ascontiguousarray(_on_host(templates), dtype=np.float32)
     check_templates(array)
-    extents = np.empty(array.shape[0])
-    measure_extents(array, extents)
+    extents, roughness = np.empty((2, array.shape[0]))
+    measure_templates(array, extents, roughness, np.empty((2, array.shape[1]), np.float32))
     return extents
 
 
