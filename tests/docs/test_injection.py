@@ -7,17 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.compute as pc
 import pytest
 import render_world
+import stamp_world
 from click.testing import CliRunner
 from PIL import Image
 
 from assets.experiments import get_experiment
+from assets.sources import BANK_FILE
 from dagster_project.cli import cli
+from darkhaloscope.artifacts import ArtifactStore
 from darkhaloscope.errors import DataError
 from darkhaloscope.lensing.noise import INVVAR_STEPS
+from darkhaloscope.lensing.reference import reference_render
 from darkhaloscope.stamps.agreement import TOLERANCE
+from darkhaloscope.stamps.parts import take_apart
 from docs import make_frontier_table, make_injection_figures
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -92,6 +98,32 @@ def test_all_pictures_of_the_page_are_drawn_from_a_campaign(campaign, tmp_path):
     ]
     for path in drawn:
         assert 1_000 < path.stat().st_size < MAX_BYTES
+
+
+def test_rays_and_cells_of_the_page_are_the_oracles(campaign):
+    """What the page draws as rays is where lenstronomy finds the same light."""
+    rows = render_world.stamps(campaign)
+    usable = pc.and_(pc.is_valid(rows["theta_e_arcsec"]), pc.equal(rows["status"], "ok"))
+    store = ArtifactStore(campaign / "store")
+    parts = take_apart(
+        rows.filter(usable).slice(1, 1),
+        experiment=get_experiment("gen6"),
+        host_paths=store.paths(store.record("host_cutouts", stamp_world.TILE), ".parquet"),
+        bank_path=store.paths(store.record("cosmos_bank"), BANK_FILE)[0],
+    )
+    x, y, per_cell = make_injection_figures.cell_grid(parts)
+    light = make_injection_figures.sample_template(parts, *make_injection_figures.shoot(parts, x, y))
+    cells = light.reshape(len(x) // per_cell, per_cell, -1, per_cell).sum(axis=(1, 3))
+    scene = parts.scene()
+    fine = {"pixel_scale_arcsec": scene["pixel_scale_arcsec"] / 2, "size_px": 2 * scene["size_px"]}
+    oracle = reference_render(
+        **{**scene, **fine, "flux_nmgy": np.ones((1, 3))}, supersampling=per_cell, margin_px=0, with_psf=False
+    ).image[0, 0]
+    ray_flux = ((x[0, 1] - x[0, 0]) / parts.template_scale_arcsec) ** 2
+    np.testing.assert_allclose(cells * ray_flux, oracle, rtol=0, atol=2e-3 * oracle.max())
+    reach = make_injection_figures.reach_arcsec(parts)
+    distance = np.hypot(x - scene["lens_x_arcsec"], y - scene["lens_y_arcsec"])
+    assert distance[light != 0.0].max() < reach < 4 * distance[light != 0.0].max()
 
 
 def test_a_scene_that_is_not_there_is_an_error(campaign, tmp_path):

@@ -17,21 +17,24 @@ TOY = TableSchema(
         ],
         Column("g_offset", pa.float64(), Role.TRUTH, "px", "no other band has it"),
         Column("z_lens", pa.float64(), Role.TRUTH, "", "redshift", nullable=True),
+        Column("status", pa.string(), Role.QUALITY, "", "ok or a reason"),
+        Column("magnification", pa.float64(), Role.RESULT, "", "image flux over source flux"),
     ),
 )
 
 
 def lines(**values):
     row = {"ebv": 0.05, "id": "a", "mag_g_mag": 22.5, "mag_r_mag": None, "mag_z_mag": 20.25, "g_offset": 1.0}
-    row = row | {"z_lens": None} | values
+    row = row | {"z_lens": None, "status": "ok", "magnification": 5.5} | values
     return row_lines(TOY, TOY.table({name: [value] for name, value in row.items()}))
 
 
 def test_bands_share_a_line_and_sections_come_in_order():
     found = lines()
-    assert [line.name for line in found] == ["id", "g_offset", "ebv", "mag_{b}_mag"]
-    assert found[3].values == ("22.5", NO_VALUE, "20.25")
-    assert (found[3].unit, found[3].meaning) == ("mag", "magnitude in {b}")
+    names = ["id", "g_offset", "magnification", "status", "ebv", "mag_{b}_mag"]
+    assert [line.name for line in found] == names
+    assert found[5].values == ("22.5", NO_VALUE, "20.25")
+    assert (found[5].unit, found[5].meaning) == ("mag", "magnitude in {b}")
     assert found[1].values == ("1",), "a column of one band only stays itself"
 
 
