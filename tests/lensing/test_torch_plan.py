@@ -17,9 +17,10 @@ def split(scenes):
     return templates, scenes | {"extent_px": template_extents(templates), "template_px": templates.shape[-1]}
 
 
-def test_every_scene_is_in_one_group():
+@pytest.mark.parametrize("shared_grids", [False, True])
+def test_every_scene_is_in_one_group(shared_grids):
     _, arguments = split(hard_scenes(40))
-    plan = plan_lensed(**arguments)
+    plan = plan_lensed(**arguments, shared_grids=shared_grids)
     assert len(plan.groups) > 2
     rows = torch.cat([group.rows for group in plan.groups])
     assert rows.sort().values.tolist() == list(range(40))
