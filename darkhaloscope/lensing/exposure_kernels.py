@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
 from darkhaloscope.lensing.deviates import MULTIPLIERS, ROUNDS, WEYL
-from darkhaloscope.lensing.jit import compiled
+from darkhaloscope.lensing.native import inlined, native
 from darkhaloscope.lensing.noise import INVVAR_STEPS
 from darkhaloscope.lensing.snr import FOOTPRINT_FRACTION
 
@@ -53,10 +52,7 @@ _S1, _S2, _S3 = (np.float32(c) for c in (-1.6666654611e-1, 8.3321608736e-3, -1.9
 _C1, _C2, _C3 = (np.float32(c) for c in (4.166664568298827e-2, -1.388731625493765e-3, 2.443315711809948e-5))
 
 
-_inlined = numba.njit(forceinline=True, error_model="numpy")
-
-
-@_inlined
+@inlined
 def fill_words(key, plane, start, count, words):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Fill ``words[q, k]``, k < count, with word q of the counter (start + k, plane, key[2], key[3])."""
     first, key0, key1 = np.uint64(start), np.uint64(key[0]), np.uint64(key[1])
@@ -79,7 +75,7 @@ def fill_words(key, plane, start, count, words):  # type: ignore[no-untyped-def]
         words[3, k] = c3
 
 
-@_inlined
+@inlined
 def words_to_normals(words, count, real, radius, normals):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Turn ``words[:, k]`` into four normal deviates ``normals[:, k]``, k < count."""
     bits = real.view(np.int32)
@@ -114,7 +110,7 @@ def words_to_normals(words, count, real, radius, normals):  # type: ignore[no-un
             y[k] = radius[k] * (up if quadrant < np.uint32(2) else -up)
 
 
-@_inlined
+@inlined
 def correlate(normals, a, white, down, field):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Write the rows of the correlated field from normals two rows taller."""
     height, size = field.shape
@@ -136,7 +132,7 @@ def correlate(normals, a, white, down, field):  # type: ignore[no-untyped-def] #
             out[x] = (centre[x] + a * (left[x] + right[x])) * scale
 
 
-@_inlined
+@inlined
 def lit_rows(added, faintest, peaks):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Return the first and one past the last row with light above ``faintest``; fill peaks per column."""
     size = added.shape[0]
@@ -153,7 +149,7 @@ def lit_rows(added, faintest, peaks):  # type: ignore[no-untyped-def] # noqa: AN
     return first, last
 
 
-@_inlined
+@inlined
 def measure(added, weight, use, limit, sums, measures):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Fill in flux and the estimators of ``snr``; sums run per column, so they are vectors."""
     size = added.shape[0]
@@ -188,7 +184,7 @@ def measure(added, weight, use, limit, sums, measures):  # type: ignore[no-untyp
     measures[4] = sums[6, 0]
 
 
-@compiled(
+@native(
     "void(float32[:, :, :, ::1], float32[:, :, :, ::1], int64[::1], float32[:, :, :, ::1], int64[::1],"
     " uint8[:, :, :, ::1], float64[:, ::1], uint32[:, ::1], int64, float32, uint32[:, ::1], float32[:, ::1],"
     " float32[:, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float64[:, ::1],"

@@ -55,7 +55,8 @@ NUMBER_COLUMNS = (
     "dec_deg",
 )
 _BLOCK = 512
-_KEPT_BYTES = 1 << 26  # of templates whose pages a process keeps
+_PAGE_BYTES = 4096
+_KEPT_BYTES = 1 << 24  # of templates whose pages a process keeps
 
 
 def write_bank(
@@ -91,7 +92,15 @@ def write_bank(
     """
     with (
         atomic_path(path) as temporary,
-        h5py.File(temporary, "w", libver="v110", track_order=False) as file,
+        # Large arrays begin on a page: a map of floats at odd addresses would be copied before any use.
+        h5py.File(
+            temporary,
+            "w",
+            libver="v110",
+            track_order=False,
+            alignment_threshold=_PAGE_BYTES,
+            alignment_interval=_PAGE_BYTES,
+        ) as file,
     ):
         file.attrs["format"] = np.bytes_("dhs-source-bank")
         file.attrs["format_version"] = np.int64(FORMAT_VERSION)
@@ -176,7 +185,7 @@ class SourceBank:
                     )
                 metadata = json.loads(file.attrs["metadata"])
                 columns: dict[str, NDArray[Any]] = {
-                    name: np.char.decode(file[f"columns/{name}"][:], "utf-8") for name in TEXT_COLUMNS
+                    name: file[f"columns/{name}"][:].astype(np.str_) for name in TEXT_COLUMNS
                 }
                 columns |= {name: file[f"columns/{name}"][:] for name in NUMBER_COLUMNS}
                 shape, offset = file["templates"].shape, file["templates"].id.get_offset()
@@ -261,7 +270,8 @@ class SourceBank:
         ndarray of float32, shape (k, 96, 96)
             Each sums to 1; y up and x right as in the catalogue's stamps.
         """
-        chosen: NDArray[np.float32] = np.take(self._templates, np.asarray(indices, dtype=np.int64), axis=0)
+        # Indexing copies the chosen rows alone; np.take would first align, and so read, the whole map.
+        chosen = np.asarray(self._templates[np.asarray(indices, dtype=np.int64)])
         self._bytes_read += chosen.nbytes
         if self._bytes_read > _KEPT_BYTES:
             self._forget_pages()

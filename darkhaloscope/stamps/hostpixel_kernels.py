@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from darkhaloscope.lensing.jit import compiled
+from darkhaloscope.lensing.native import native
 
 _ZERO = np.float32(0.0)
 
 
-@compiled(
+@native(
     "void(float32[:, :, :, ::1], float32[:, :, :, ::1], int32[:, :, ::1], int32[::1], uint8[:, :, :, ::1],"
     " int64[:, ::1], int64[:, ::1], int64[::1])"
 )
