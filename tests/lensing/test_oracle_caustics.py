@@ -13,6 +13,8 @@ import oracle_scenes
 import pytest
 from scipy.special import gamma, kv
 
+from darkhaloscope.lensing.render import render_lensed
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the peer's own imports warn
     torch = pytest.importorskip("torch")
@@ -120,3 +122,16 @@ def test_two_oracles_agree():
         assert worst.max() < 1e-4
         assert flux.max() < 2e-4  # lenstronomy's kernel ends at 99.99 % of its flux
         assert centroid.max() < 1e-3
+
+
+def test_default_quality_keeps_the_budget():
+    scenes = oracle_scenes.sweep(14)
+    images = [render_lensed(**scene).image[0] for scene in scenes]
+    oracle_scenes.check(scenes, images, [truth(scene) for scene in scenes])
+
+
+@pytest.mark.slow
+def test_default_quality_keeps_the_budget_over_many_scenes():
+    scenes = oracle_scenes.sweep(120, seed=13)
+    images = [render_lensed(**scene).image[0] for scene in scenes]
+    oracle_scenes.check(scenes, images, [truth(scene) for scene in scenes])

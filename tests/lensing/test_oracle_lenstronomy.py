@@ -6,6 +6,11 @@ import oracle_scenes
 import pytest
 
 from darkhaloscope.lensing.reference import oracle_flux_nmgy, reference_render
+from darkhaloscope.lensing.render import render_lensed
+
+
+def image(scene):
+    return render_lensed(**scene).image[0]
 
 
 def test_oracle_is_lenstronomys_image_model():
@@ -65,3 +70,14 @@ def test_reference_is_lenstronomy():
         np.testing.assert_allclose(
             oracle_flux_nmgy(**scene, supersampling=4, margin_px=12)[0], expected.sum(axis=(1, 2)), rtol=1e-3
         )
+
+
+def test_default_quality_keeps_the_budget():
+    scenes = oracle_scenes.sweep(22)
+    oracle_scenes.check(scenes, [image(s) for s in scenes], [oracle_lenstronomy.truth(s) for s in scenes])
+
+
+@pytest.mark.slow
+def test_default_quality_keeps_the_budget_over_many_scenes():
+    scenes = oracle_scenes.sweep(300, seed=12)
+    oracle_scenes.check(scenes, [image(s) for s in scenes], [oracle_lenstronomy.truth(s) for s in scenes])

@@ -62,6 +62,19 @@ def test_the_galaxies_are_real(templates):
     assert negative.max() > 0.1
 
 
+def test_default_quality_keeps_the_budget(templates):
+    chosen = scenes(templates)
+    images = [render_lensed(**scene).image[0] for scene in chosen]
+    oracle_scenes.check(chosen, images, [oracle_lenstronomy.truth(scene) for scene in chosen])
+
+
+@pytest.mark.slow
+def test_default_quality_keeps_the_budget_over_many_scenes(templates):
+    chosen = scenes(templates, seeds=range(32, 42))
+    images = [render_lensed(**scene).image[0] for scene in chosen]
+    oracle_scenes.check(chosen, images, [oracle_lenstronomy.truth(scene) for scene in chosen])
+
+
 def test_flux_on_the_stamp_is_the_oracles_magnification(templates):
     """A source of magnitude 22.5 has 1 nMgy: lensed by mu it brings mu nMgy."""
     for scene in scenes(templates):
@@ -120,5 +133,5 @@ def test_stamp_minus_host_is_the_oracles_arc(bank_path, world):
             "flux_nmgy": 10 ** (0.4 * (22.5 - np.array([[row[name] for name in per_band("src_mag_{b}")]]))),
         }
         worst, _, centroid = oracle_scenes.errors(image, oracle_lenstronomy.truth(scene, margin_px=8))
-        assert worst.max() < 0.03
-        assert centroid.max() < 0.08
+        assert worst.max() < oracle_scenes.WORST_PIXEL
+        assert centroid.max() < oracle_scenes.CENTROID_PX
