@@ -26,7 +26,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from darkhaloscope.lensing.render import Sampling, render_lensed
+from darkhaloscope.lensing.render import render_lensed
+from darkhaloscope.lensing.sampling import Sampling
 from darkhaloscope.lensing.torch_plan import plan_lensed, template_extents
 from darkhaloscope.lensing.torch_render import render_plan
 from darkhaloscope.lensing.trial import trial_scenes

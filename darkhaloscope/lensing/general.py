@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from darkhaloscope.errors import ContractError, DataError, describe
 from darkhaloscope.lensing.mass import Mass
 from darkhaloscope.lensing.psf_models import Psf
-from darkhaloscope.lensing.render import Rendered, Sampling
+from darkhaloscope.lensing.render import Rendered
+from darkhaloscope.lensing.sampling import Sampling
 from darkhaloscope.lensing.scene import check_templates
 
 FloatArray = NDArray[np.float64]

@@ -12,21 +12,29 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] # ships no types
 
-from darkhaloscope.errors import ConfigError, DataError, describe
+from darkhaloscope.errors import DataError, describe
 from darkhaloscope.lensing.convolution import GridSpec, ParityBasis, parity_basis
 from darkhaloscope.lensing.psf import moffat_scale_arcsec
+from darkhaloscope.lensing.sampling import (
+    LENSED,
+    UNLENSED,
+    Sampling,
+    ray_patterns,
+    sampling_of,
+    source_steps_px,
+)
 from darkhaloscope.lensing.scene import (
     Scenes,
+    check_scales,
     check_templates,
     require_sampled,
     scene_constants,
@@ -44,57 +52,9 @@ _ALIAS_FWHM = 5.6  # nearest alias of any light, in FWHM of the widest band
 _ALIAS_STEP_PX = 4
 _CUTOFFS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.75, 1.0)
 _CUTOFF_FWHM = 2.1  # cutoff times FWHM in px: the transfer function is below 1e-4 beyond
-_SOURCE_STEPS_PX = (0.7, 6.0)
 
 # One caller at a time inside: the number of BLAS threads is a setting of the process.
 _ONE_RENDER = threading.RLock()
-
-
-class Sampling(NamedTuple):
-    """How finely light is sampled.
-
-    Attributes
-    ----------
-    cells_per_px : int
-        Cells along one side of a survey pixel.
-    rays_per_cell : int
-        Rays along one side of a cell, in every cell.
-    aliasing : float or None
-        If given, rays follow the source instead: every cell gets as many along x and
-        along y as keep neighbours within d = 2 pi aliasing / roughness of each other
-        in the source plane, where roughness is the template's rms gradient over its
-        rms value. Rays so placed alias only structure of frequencies above 1 / d, and
-        of the template's power at most the share aliasing^2 lies there (Chebyshev's
-        inequality on its power spectrum).
-    """
-
-    cells_per_px: int
-    rays_per_cell: int
-    aliasing: float | None = None
-
-
-LENSED: Mapping[str, Sampling] = MappingProxyType(
-    {"draft": Sampling(2, 1, 0.2), "standard": Sampling(2, 2, 0.06), "fine": Sampling(4, 2, 0.02)}
-)
-"""Sampling of lensed sources at each quality level."""
-
-UNLENSED: Mapping[str, Sampling] = MappingProxyType(
-    {"draft": Sampling(2, 2, 0.2), "standard": Sampling(2, 4, 0.06), "fine": Sampling(4, 4, 0.02)}
-)
-"""Sampling of unlensed sources; engines that ignore ``aliasing`` need more rays than for images."""
-
-QUALITIES = tuple(LENSED)
-
-
-def sampling_of(quality: str | Sampling, levels: Mapping[str, Sampling]) -> Sampling:
-    """Return the sampling a quality level stands for in ``levels``; a sampling stands for itself."""
-    if isinstance(quality, Sampling):
-        return quality
-    if quality not in levels:
-        raise ConfigError(
-            describe("Renderer", field="quality", expected=f"one of {', '.join(levels)}", got=quality)
-        )
-    return levels[quality]
 
 
 class Rendered(NamedTuple):
@@ -146,7 +106,7 @@ def render_lensed(
     pixel_scale_arcsec : float
         Side of an output pixel.
     theta_e_arcsec, lens_q, lens_phi_rad : array_like, shape (n,) or scalar
-        SIE: Einstein radius (intermediate axis), axis ratio in [0.2, 1],
+        SIE: Einstein radius (intermediate axis; 0 leaves the shear alone), axis ratio in [0.2, 1],
         position angle of the major axis from +x towards +y.
     gamma1, gamma2 : array_like, shape (n,) or scalar
         External shear, centred on the deflector, at most 0.5.
@@ -278,14 +238,17 @@ def _render(
     from darkhaloscope.lensing import convolution_kernels, kernels
 
     n, bands = scenes.flux_nmgy.shape
+    check_scales(
+        template_scale_arcsec=template_scale_arcsec, pixel_scale_arcsec=pixel_scale_arcsec, size_px=size_px
+    )
     templates = np.ascontiguousarray(templates, dtype=np.float32)
     extents, roughness = np.empty(n), np.empty(n)
     kernels.measure_templates(templates, extents, roughness, np.empty((2, templates.shape[1]), np.float32))
     ring = kernels.TEMPLATE_RING_PX
     padded_px = templates.shape[1] + 2 * ring
     constants = scene_constants(scenes, template_scale_arcsec, padded_px, extents)
-    steps_px = _source_steps_px(roughness, sampling)
-    offsets, counts = _ray_patterns(sampling)
+    steps_px = source_steps_px(roughness, sampling)
+    offsets, counts = ray_patterns(sampling)
     image = np.empty((n, bands, size_px, size_px), np.float32)
     magnification = np.empty(n)
     moffat_a = moffat_scale_arcsec(scenes.psf_fwhm_arcsec)
@@ -332,33 +295,6 @@ def _render(
             )
             convolution_kernels.unfold(_evaluate(matrices, buffers, count), rows, image)
     return Rendered(image, magnification)
-
-
-def _source_steps_px(roughness: FloatArray, sampling: Sampling) -> Float32Array:
-    if sampling.aliasing is None:
-        return np.zeros(roughness.shape, np.float32)
-    finest, coarsest = _SOURCE_STEPS_PX
-    with np.errstate(divide="ignore"):
-        steps = 2.0 * np.pi * sampling.aliasing / roughness
-    return np.clip(steps, finest, coarsest).astype(np.float32)
-
-
-@cache
-def _ray_patterns(sampling: Sampling) -> tuple[Float32Array, NDArray[np.int32]]:
-    """Return where j by k rays of a cell lie, for all j and k, as ``kernels.shoot_rays`` takes them."""
-    from darkhaloscope.lensing.kernels import MOST_RAYS
-
-    most = sampling.rays_per_cell if sampling.aliasing is None else MOST_RAYS
-    offsets = np.zeros((most * most, 2, -(-most * most // 16) * 16), np.float32)
-    counts = np.empty(most * most, np.int32)
-    for across in range(1, most + 1):
-        for upward in range(1, most + 1):
-            row = (across - 1) + most * (upward - 1)
-            y, x = np.mgrid[0:upward, 0:across] + 0.5
-            counts[row] = across * upward
-            offsets[row, 0, : counts[row]] = (x / across - 0.5).ravel()
-            offsets[row, 1, : counts[row]] = (y / upward - 0.5).ravel()
-    return offsets, counts
 
 
 def grids(

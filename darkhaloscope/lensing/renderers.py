@@ -18,12 +18,8 @@ from numpy.typing import NDArray
 
 from darkhaloscope.errors import ConfigError, describe
 from darkhaloscope.lensing.reference import reference_render, reference_unlensed
-from darkhaloscope.lensing.render import (
-    QUALITIES,
-    Rendered,
-    render_lensed,
-    render_unlensed,
-)
+from darkhaloscope.lensing.render import Rendered, render_lensed, render_unlensed
+from darkhaloscope.lensing.sampling import QUALITIES
 
 SUPERSAMPLING: Mapping[str, int] = MappingProxyType({"draft": 4, "standard": 8, "fine": 16})
 """Rays of the oracle along one side of a pixel at each quality level.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from darkhaloscope.errors import ContractError, DataError, describe
 from darkhaloscope.lensing import shear, sie
+from darkhaloscope.lensing.geometry import StampGeometry
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -123,7 +124,13 @@ class Scenes:
         require_rows(gamma <= SHEAR_MAX, self, "gamma1", f"a shear of at most {SHEAR_MAX}")
         low, high = FWHM_RANGE_ARCSEC
         fwhm = self.psf_fwhm_arcsec
-        require_rows((fwhm >= low) & (fwhm <= high), self, "psf_fwhm_arcsec", f"in [{low}, {high}] arcsec")
+        require_rows(
+            (fwhm >= low) & (fwhm <= high),
+            self,
+            "psf_fwhm_arcsec",
+            f"in [{low}, {high}] arcsec",
+            hint="a seeing in pixels, or a standard deviation, must be converted",
+        )
         require_rows(self.flux_nmgy >= 0.0, self, "flux_nmgy", "at least 0")
 
     def reach_arcsec(self, source_extent_arcsec: Any) -> FloatArray:
@@ -143,7 +150,31 @@ class Scenes:
         return np.asarray((source + deflection) / (1.0 - shear.modulus(self.gamma1, self.gamma2)))
 
 
-def require_rows(good: NDArray[Any], scenes: Scenes, field: str, expected: str) -> None:
+def check_scales(*, template_scale_arcsec: float, pixel_scale_arcsec: float, size_px: int) -> None:
+    """Check the sides of template and output pixels, and the number of output pixels.
+
+    Raises
+    ------
+    DataError
+        If one of them is not positive, or template pixels are not finer than those of
+        the survey, which is what swapping the two scales looks like.
+    """
+    StampGeometry(size_px, pixel_scale_arcsec)  # checks both
+    if not 0.0 < template_scale_arcsec < pixel_scale_arcsec:
+        raise DataError(
+            describe(
+                "Templates",
+                field="template_scale_arcsec",
+                expected=f"between 0 and the pixel scale, {pixel_scale_arcsec} arcsec",
+                got=template_scale_arcsec,
+                hint="give the side of a template pixel, for example 0.03 arcsec",
+            )
+        )
+
+
+def require_rows(
+    good: NDArray[Any], scenes: Scenes, field: str, expected: str, *, hint: str | None = None
+) -> None:
     """Raise a DataError that names the first row of ``field`` where ``good`` is false."""
     if good.all():
         return
@@ -155,6 +186,7 @@ def require_rows(good: NDArray[Any], scenes: Scenes, field: str, expected: str) 
             row=position[0],
             expected=expected,
             got=getattr(scenes, field)[position],
+            hint=hint,
         )
     )
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from darkhaloscope.errors import ContractError, DataError, describe
 from darkhaloscope.lensing.convolution import GridSpec
 from darkhaloscope.lensing.psf import moffat_scale_arcsec
-from darkhaloscope.lensing.render import LENSED, UNLENSED, Sampling, grids, sampling_of
+from darkhaloscope.lensing.render import grids
+from darkhaloscope.lensing.sampling import LENSED, UNLENSED, Sampling, sampling_of
 from darkhaloscope.lensing.scene import Scenes, check_templates, scene_constants, unlensed_scene
 
 FloatArray = NDArray[np.float64]

@@ -8,7 +8,8 @@ from darkhaloscope.lensing import psf, sie
 from darkhaloscope.lensing.general import render_general
 from darkhaloscope.lensing.mass import Composite, PointMass, PowerLaw, Shear, Sie
 from darkhaloscope.lensing.psf_models import GaussianPsf, MeasuredPsf, MoffatPsf
-from darkhaloscope.lensing.render import Sampling, render_lensed, render_unlensed
+from darkhaloscope.lensing.render import render_lensed, render_unlensed
+from darkhaloscope.lensing.sampling import Sampling
 from darkhaloscope.lensing.trial import hard_scenes, trial_scenes
 
 PX = 0.262

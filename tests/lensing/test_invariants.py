@@ -8,7 +8,8 @@ import pytest
 from scipy.ndimage import map_coordinates
 from scipy.optimize import brentq
 
-from darkhaloscope.lensing.render import Sampling, render_lensed, render_unlensed
+from darkhaloscope.lensing.render import render_lensed, render_unlensed
+from darkhaloscope.lensing.sampling import Sampling
 
 PX = oracle_scenes.PX_ARCSEC
 SAME_RAYS = Sampling(2, 4)  # the rays of other levels depend on the template

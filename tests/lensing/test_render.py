@@ -11,7 +11,8 @@ from darkhaloscope.errors import DataError
 from darkhaloscope.lensing.geometry import StampGeometry
 from darkhaloscope.lensing.psf import moffat_enclosed_flux
 from darkhaloscope.lensing.reference import reference_render
-from darkhaloscope.lensing.render import Sampling, render_lensed, render_unlensed
+from darkhaloscope.lensing.render import render_lensed, render_unlensed
+from darkhaloscope.lensing.sampling import Sampling
 from darkhaloscope.lensing.trial import trial_scenes
 
 PX = 0.262

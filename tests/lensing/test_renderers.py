@@ -8,8 +8,9 @@ import pytest
 
 from darkhaloscope.config import Rendering
 from darkhaloscope.errors import ConfigError, DataError
-from darkhaloscope.lensing.render import QUALITIES, render_lensed, render_unlensed
+from darkhaloscope.lensing.render import render_lensed, render_unlensed
 from darkhaloscope.lensing.renderers import ENGINES, open_renderer
+from darkhaloscope.lensing.sampling import QUALITIES
 from darkhaloscope.lensing.trial import trial_scenes
 
 BUDGET = 5e-3

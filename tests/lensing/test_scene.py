@@ -5,6 +5,7 @@ import pytest
 
 from darkhaloscope.errors import ContractError, DataError
 from darkhaloscope.lensing import shear, sie
+from darkhaloscope.lensing.render import render_lensed
 from darkhaloscope.lensing.scene import Scenes, check_templates
 from darkhaloscope.lensing.trial import trial_scenes
 
@@ -85,3 +86,22 @@ def test_misspelt_parameter_is_named():
     del incomplete["src_flip"]
     with pytest.raises(ContractError, match="src_flip"):
         Scenes.of(4, **incomplete)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"template_scale_arcsec": 0.262}, "template_scale_arcsec.*0.03 arcsec"),  # the survey's pixels
+        ({"template_scale_arcsec": 0.0}, "template_scale_arcsec"),
+        ({"template_scale_arcsec": np.nan}, "template_scale_arcsec"),
+        ({"pixel_scale_arcsec": -0.262}, "pixel_scale_arcsec"),
+        ({"size_px": 0}, "size_px"),
+        ({"psf_fwhm_arcsec": np.full((2, 3), 4.96)}, "psf_fwhm_arcsec, row 0.*seeing in pixels"),
+        ({"psf_fwhm_arcsec": np.zeros((2, 3))}, "psf_fwhm_arcsec, row 0"),
+        ({"theta_e_arcsec": -1.0}, "theta_e_arcsec, row 0"),
+        ({"theta_e_arcsec": 60.0}, "too large.*theta_e_arcsec"),
+    ],
+)
+def test_mixed_up_units_are_named(changes, message):
+    with pytest.raises(DataError, match=message):
+        render_lensed(**(trial_scenes(2) | changes))

@@ -10,7 +10,7 @@ import torch
 
 from darkhaloscope.errors import ContractError, DataError
 from darkhaloscope.lensing import render, torch_render
-from darkhaloscope.lensing.render import Sampling
+from darkhaloscope.lensing.sampling import Sampling
 from darkhaloscope.lensing.torch_plan import plan_lensed, plan_unlensed, template_extents
 from darkhaloscope.lensing.torch_render import render_plan
 from darkhaloscope.lensing.trial import hard_scenes, trial_scenes

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from darkhaloscope.lensing.render import LENSED, Sampling, render_lensed
+from darkhaloscope.lensing.render import render_lensed
+from darkhaloscope.lensing.sampling import LENSED, Sampling
 from darkhaloscope.lensing.trial import trial_scenes
 
 

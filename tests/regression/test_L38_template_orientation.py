@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from darkhaloscope.lensing.reference import reference_render
-from darkhaloscope.lensing.render import Sampling, render_lensed, render_unlensed
+from darkhaloscope.lensing.render import render_lensed, render_unlensed
+from darkhaloscope.lensing.sampling import Sampling
 from darkhaloscope.lensing.trial import trial_scenes
 
 

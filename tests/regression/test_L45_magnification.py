@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from darkhaloscope.lensing.render import Sampling, render_lensed, render_unlensed
+from darkhaloscope.lensing.render import render_lensed, render_unlensed
+from darkhaloscope.lensing.sampling import Sampling
 from darkhaloscope.lensing.trial import trial_scenes
 
 
