@@ -120,15 +120,17 @@ def farthest_px(template: Any) -> Any:
 
 
 @inlined
-def roughness_per_px(template: Any, power: Any, slope: Any) -> Any:
-    """Return rms gradient over rms value."""
+def sum_and_roughness(template: Any, light: Any, power: Any, slope: Any) -> Any:
+    """Return the sum, and rms gradient over rms value (1/px)."""
     side = template.shape[0]
     # Sums along columns first: those loops are vectorised without reordering a sum.
+    light[:] = _ZERO
     power[:] = _ZERO
     slope[:] = _ZERO
     for row in range(side):
         here = template[row]
         for j in range(side):
+            light[j] += here[j]
             power[j] += here[j] * here[j]
         for j in range(side - 1):
             slope[j] += (here[j + 1] - here[j]) * (here[j + 1] - here[j])
@@ -136,32 +138,47 @@ def roughness_per_px(template: Any, power: Any, slope: Any) -> Any:
             below = template[row - 1]
             for j in range(side):
                 slope[j] += (here[j] - below[j]) * (here[j] - below[j])
-    total, steep = 0.0, 0.0
+    total, square, steep = 0.0, 0.0, 0.0
     for j in range(side):
-        total += power[j]
+        total += light[j]
+        square += power[j]
         steep += slope[j]
-    return math.sqrt(steep / total) if total > 0.0 else 0.0
+    return total, math.sqrt(steep / square) if square > 0.0 else 0.0
 
 
-@native("void(float32[:, :, ::1], float64[::1], float64[::1], float32[:, ::1])")
-def measure_templates(templates: Any, extents: Any, roughness: Any, scratch: Any) -> None:
-    """Find how far each template reaches and how fine its structure is.
+@native("void(float32[:, :, ::1], float64[::1], float64[::1], float64[::1], float32[:, ::1])")
+def measure_templates(templates: Any, sums: Any, extents: Any, roughness: Any, scratch: Any) -> None:
+    """Find the sum of each template, how far it reaches and how fine its structure is.
 
     Parameters
     ----------
     templates : float32, shape (n, t, t)
         Templates, zero outside the galaxy.
+    sums : float64, shape (n,)
+        Output; not finite if a template is not.
     extents : float64, shape (n,)
         Output, in template pixels: distance from the centre of the farthest pixel
         that is not zero, and of the pixels from which interpolation still sees it.
     roughness : float64, shape (n,)
         Output, in 1/px: rms gradient over rms value.
-    scratch : float32, shape (2, t)
+    scratch : float32, shape (3, t)
         Overwritten.
     """
     for i in range(templates.shape[0]):
+        sums[i], roughness[i] = sum_and_roughness(templates[i], scratch[0], scratch[1], scratch[2])
         extents[i] = farthest_px(templates[i]) + math.sqrt(2.0)
-        roughness[i] = roughness_per_px(templates[i], scratch[0], scratch[1])
+
+
+@native("void(float32[:, :, ::1], int64[::1], float32[:, :, ::1])")
+def place_templates(templates: Any, rows: Any, padded: Any) -> None:
+    """Copy some templates, shape (n, t, t), into their rings of zeros, shape (m, t + 6, t + 6)."""
+    side = templates.shape[1]
+    for i in range(rows.shape[0]):
+        template = templates[rows[i]]
+        for row in range(side):
+            source, target = template[row], padded[i, row + TEMPLATE_RING_PX, TEMPLATE_RING_PX:]
+            for j in range(side):
+                target[j] = source[j]
 
 
 @native("void(float64[:, ::1], float64[::1], float64, float64, float64[:, ::1], float64[::1])")

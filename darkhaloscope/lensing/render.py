@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] # ships no types
 
-from darkhaloscope.errors import DataError, describe
+from darkhaloscope.errors import ContractError, DataError, describe
 from darkhaloscope.lensing.convolution import GridSpec, ParityBasis, parity_basis
 from darkhaloscope.lensing.psf import moffat_scale_arcsec
 from darkhaloscope.lensing.sampling import (
@@ -139,8 +139,7 @@ def render_lensed(
     ConfigError
         If there is no such quality level.
     """
-    templates = np.asarray(templates)
-    check_templates(templates)
+    templates = _stack(templates)
     scenes = Scenes.of(
         templates.shape[0],
         theta_e_arcsec=theta_e_arcsec,
@@ -205,8 +204,7 @@ def render_unlensed(
     DataError, ContractError
         As in :func:`render_lensed`.
     """
-    templates = np.asarray(templates)
-    check_templates(templates)
+    templates = _stack(templates)
     scenes = Scenes.of(
         templates.shape[0],
         **unlensed_scene(x_arcsec, y_arcsec, rotation_rad, flip),
@@ -224,8 +222,16 @@ def render_unlensed(
     )
 
 
+def _stack(templates: NDArray[Any]) -> Float32Array:
+    """Return templates as the compiled loops take them; no copy of those that are so already."""
+    stack = np.ascontiguousarray(templates, dtype=np.float32)
+    if stack.ndim != 3 or stack.shape[1] != stack.shape[2]:
+        raise ContractError(describe("Templates", expected="shape (n, t, t)", got=stack.shape))
+    return stack
+
+
 def _render(
-    templates: NDArray[Any],
+    templates: Float32Array,
     scenes: Scenes,
     template_scale_arcsec: float,
     size_px: int,
@@ -241,11 +247,12 @@ def _render(
     check_scales(
         template_scale_arcsec=template_scale_arcsec, pixel_scale_arcsec=pixel_scale_arcsec, size_px=size_px
     )
-    templates = np.ascontiguousarray(templates, dtype=np.float32)
-    extents, roughness = np.empty(n), np.empty(n)
-    kernels.measure_templates(templates, extents, roughness, np.empty((2, templates.shape[1]), np.float32))
-    ring = kernels.TEMPLATE_RING_PX
-    padded_px = templates.shape[1] + 2 * ring
+    sums, extents, roughness = np.empty((3, n))
+    kernels.measure_templates(
+        templates, sums, extents, roughness, np.empty((3, templates.shape[1]), np.float32)
+    )
+    check_templates(templates, sums)
+    padded_px = templates.shape[1] + 2 * kernels.TEMPLATE_RING_PX
     constants = scene_constants(scenes, template_scale_arcsec, padded_px, extents)
     steps_px = source_steps_px(roughness, sampling)
     offsets, counts = ray_patterns(sampling)
@@ -259,7 +266,7 @@ def _render(
             matrices = parity_basis(spec)
             buffers = _buffers(spec, bands, padded_px, offsets.shape[2])
             count = rows.size
-            buffers.templates[:count, ring:-ring, ring:-ring] = templates[rows]
+            kernels.place_templates(templates, rows, buffers.templates[:count])
             kernels.shoot_rays(
                 buffers.templates[:count].reshape(count, -1),
                 constants[rows].astype(np.float32),

@@ -191,11 +191,18 @@ def require_rows(
     )
 
 
-def check_templates(templates: NDArray[Any]) -> None:
+def check_templates(templates: NDArray[Any], sums: FloatArray | None = None) -> None:
     """Check that templates are square, finite and sum to 1.
 
     A template is the share of the source's flux per template pixel. Giving
     surface brightness or counts instead is refused here.
+
+    Parameters
+    ----------
+    templates : ndarray, shape (n, t, t)
+        Templates.
+    sums : ndarray, shape (n,), optional
+        Their sums, if they are known.
 
     Raises
     ------
@@ -206,7 +213,8 @@ def check_templates(templates: NDArray[Any]) -> None:
     """
     if templates.ndim != 3 or templates.shape[1] != templates.shape[2]:
         raise ContractError(describe("Templates", expected="shape (n, t, t)", got=templates.shape))
-    sums = templates.sum(axis=(1, 2), dtype=np.float64)
+    if sums is None:
+        sums = templates.sum(axis=(1, 2), dtype=np.float64)
     good = np.abs(sums - 1.0) <= TEMPLATE_SUM_TOLERANCE
     if not good.all():  # a NaN or infinity makes the sum non-finite and lands here too
         row = int(np.argmin(good))

@@ -131,8 +131,8 @@ def template_extents(templates: Any) -> FloatArray:
 
     array = np.ascontiguousarray(_on_host(templates), dtype=np.float32)
     check_templates(array)
-    extents, roughness = np.empty((2, array.shape[0]))
-    measure_templates(array, extents, roughness, np.empty((2, array.shape[1]), np.float32))
+    sums, extents, roughness = np.empty((3, array.shape[0]))
+    measure_templates(array, sums, extents, roughness, np.empty((3, array.shape[1]), np.float32))
     return extents
 
 
