@@ -11,49 +11,41 @@ S/N, of those with four images in good seeing and a deep image of a bright host.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle
-from scipy.ndimage import map_coordinates
 
 from assets.experiments import get_experiment
 from assets.sources import BANK_FILE
-from darkhaloscope import tabular
 from darkhaloscope.artifacts import ArtifactStore
 from darkhaloscope.config import Experiment
-from darkhaloscope.errors import DataError, describe
-from darkhaloscope.lensing import noise, shear, sie, snr
-from darkhaloscope.lensing.critical import critical_curve, images
+from darkhaloscope.lensing import noise, snr
+from darkhaloscope.lensing.critical import critical_curve
 from darkhaloscope.lensing.psf import moffat_profile, moffat_scale_arcsec, moffat_transfer
-from darkhaloscope.lensing.render import LENSED
 from darkhaloscope.lensing.renderers import open_renderer
-from darkhaloscope.lensing.scene import Scenes
 from darkhaloscope.reports.canvas import GRID, INK, MUTED, SERIES, canvas, figure_of
-from darkhaloscope.reports.figures_scene import CRITICAL, grey, own_stretch, scene_figure, show_sky
+from darkhaloscope.reports.figures_scene import (
+    CRITICAL,
+    grey,
+    light_before_seeing,
+    own_stretch,
+    scene_figure,
+    show_sky,
+)
 from darkhaloscope.reports.stamps_rgb import rgb
 from darkhaloscope.schema import BANDS, STAMPS, per_band
 from darkhaloscope.stamps.flux_target import footprint_sums
 from darkhaloscope.stamps.parts import StampParts, take_apart
+from docs.injection_rays import RayPlan, light_of_cells, plan_rays, rays_of, sample_template, shoot
+from docs.injection_scene import clearest_quadruple
 
 IMAGES = Path(__file__).parent / "images"
 BAND_COLOURS = dict(zip(BANDS, (SERIES[2], SERIES[0], SERIES[3]), strict=True))
 R = BANDS.index("r")
 PANEL = (2.75, 3.05)
 ZOOM_ARCSEC = 4.4
-_SHOWN = {
-    "theta_e_arcsec": (1.4, 2.5),
-    "arc_snr_footprint_r": (40.0, 250.0),
-    "psf_fwhm_r_arcsec": (0.6, 1.5),
-    "psfdepth_r_mag": (24.8, 27.0),
-    "host_mag_r": (17.0, 20.8),
-}
-_NOT_SHOT, _MISSES, _MEETS = 0.25, 0.55, 1.0
 
 
 @click.command(help=__doc__)
@@ -98,12 +90,13 @@ def draw_all(root: Path, experiment: Experiment, task_id: str | None, output: Pa
     scene = parts.scene()
     renderer = open_renderer(experiment.renderer.engine, experiment.renderer.quality)
     arc = renderer.lensed(**scene).image[0]
+    plan = plan_rays(parts, experiment.renderer.quality)
     part = store.paths(store.record("injected_stamps", experiment.name, tile), ".parquet")[0]
     return [
         draw_host(parts, output / "injection-1-host.png"),
         draw_source(parts, output / "injection-2-source.png"),
-        draw_rays(parts, output / "injection-3-rays.png"),
-        draw_cells(parts, output / "injection-4-cells.png"),
+        draw_rays(parts, plan, output / "injection-3-rays.png"),
+        draw_cells(parts, plan, output / "injection-4-cells.png"),
         draw_psf(parts, arc, output / "injection-5-psf.png"),
         draw_noise(parts, arc, output / "injection-6-noise.png"),
         draw_sum(parts, output / "injection-7-sum.png"),
@@ -112,43 +105,6 @@ def draw_all(root: Path, experiment: Experiment, task_id: str | None, output: Pa
         draw_storage(part, output / "injection-10-storage.png"),
         scene_figure(parts, output / "injection-11-render.png"),
     ]
-
-
-def clearest_quadruple(store: ArtifactStore, experiment: Experiment, task_id: str | None) -> pa.Table:
-    """Return the row to show: the given one, or the clearest of those within ``_SHOWN`` with four images."""
-    best: tuple[float, pa.Table] | None = None
-    for tile in store.partitions("injected_stamps", experiment.name):
-        table = tabular.read_table(
-            store.paths(store.record("injected_stamps", experiment.name, tile), ".parquet")
-        )
-        lensed = pc.and_(pc.equal(table["status"], "ok"), pc.is_valid(table["theta_e_arcsec"]))
-        names = ["task_id", "arc_snr_max_r", *dict.fromkeys([*_SHOWN, *_DEFLECTOR])]
-        for index, row in enumerate(table.select([*names, "src_x_arcsec", "src_y_arcsec"]).to_pylist()):
-            if row["task_id"] == task_id:
-                return table.slice(index, 1)
-            shown = lensed[index].as_py() and all(
-                low < row[key] < high for key, (low, high) in _SHOWN.items()
-            )
-            if not shown:
-                continue
-            deflector = {argument: row[column] for column, argument in _DEFLECTOR.items()}
-            spots = images(row["src_x_arcsec"], row["src_y_arcsec"], **deflector)
-            if len(spots.x_arcsec) >= 4 and (best is None or row["arc_snr_max_r"] > best[0]):
-                best = (row["arc_snr_max_r"], table.slice(index, 1))
-    if best is None or task_id is not None:
-        raise DataError(
-            describe("No such scene in the campaign", file=store.directory("injected_stamps"), row=task_id)
-        )
-    return best[1]
-
-
-_DEFLECTOR = {
-    "theta_e_arcsec": "theta_e_arcsec",
-    "lens_q": "q",
-    "lens_phi_rad": "phi_rad",
-    "gamma1": "gamma1",
-    "gamma2": "gamma2",
-}
 
 
 def draw_host(parts: StampParts, path: Path) -> Path:
@@ -193,58 +149,12 @@ def draw_source(parts: StampParts, path: Path) -> Path:
     return path
 
 
-def sample_template(parts: StampParts, x_arcsec: Any, y_arcsec: Any) -> np.ndarray:
-    """Return the template at source-plane positions about its centre. Unit: share of flux per template pixel.
-
-    Bilinear, zero outside, turned by ``src_rotation_rad`` and mirrored before.
-    """
-    assert parts.template is not None
-    cos, sin = np.cos(parts.row["src_rotation_rad"]), np.sin(parts.row["src_rotation_rad"])
-    along = (cos * x_arcsec + sin * y_arcsec) * (-1.0 if parts.row["src_flip"] else 1.0)
-    across = cos * y_arcsec - sin * x_arcsec
-    middle = (parts.template.shape[0] - 1) / 2.0
-    place = np.stack([across, along]) / parts.template_scale_arcsec + middle
-    return np.asarray(map_coordinates(parts.template.astype(np.float64), place, order=1, cval=0.0))
-
-
-def shoot(parts: StampParts, x_arcsec: Any, y_arcsec: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return where rays through image positions meet the source plane, relative to the source's centre."""
-    scene = parts.scene()
-    x, y = x_arcsec - scene["lens_x_arcsec"], y_arcsec - scene["lens_y_arcsec"]
-    alpha = sie.deflection(
-        x, y, theta_e_arcsec=scene["theta_e_arcsec"], q=scene["lens_q"], phi_rad=scene["lens_phi_rad"]
-    )
-    tide = shear.deflection(x, y, gamma1=scene["gamma1"], gamma2=scene["gamma2"])
-    return x - alpha[0] - tide[0] - scene["src_x_arcsec"], y - alpha[1] - tide[1] - scene["src_y_arcsec"]
-
-
-def reach_arcsec(parts: StampParts) -> float:
-    """Return the radius about the deflector beyond which no ray is shot."""
-    assert parts.template is not None
-    skipped = {"templates", "template_scale_arcsec", "size_px", "pixel_scale_arcsec"}
-    scenes = Scenes.of(1, **{name: value for name, value in parts.scene().items() if name not in skipped})
-    middle = (parts.template.shape[0] - 1) / 2.0
-    rows, columns = np.nonzero(parts.template)
-    extent_px = np.hypot(rows - middle, columns - middle).max() + np.sqrt(2.0)
-    return float(scenes.reach_arcsec(extent_px * parts.template_scale_arcsec)[0])
-
-
-def cell_grid(parts: StampParts) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return x and y of the rays of the stamp at standard quality, and the rays along one side of a cell."""
-    sampling = LENSED["standard"]
-    count = parts.image.shape[-1] * sampling.cells_per_px * sampling.rays_per_cell
-    step_arcsec = 2.0 * _half_arcsec(parts) / count
-    axis = (np.arange(count) - (count - 1) / 2.0) * step_arcsec
-    x, y = np.meshgrid(axis, axis)
-    return x, y, sampling.rays_per_cell
-
-
-def draw_rays(parts: StampParts, path: Path) -> Path:
-    """Deflection field, which rays are shot, and where they land."""
+def draw_rays(parts: StampParts, plan: RayPlan, path: Path) -> Path:
+    """Deflection field, how many rays each cell gets, and where they land."""
     scene, deflector = parts.scene(), parts.deflector()
     centre = (deflector["lens_x_arcsec"], deflector["lens_y_arcsec"])
     curve = critical_curve(**deflector)
-    with canvas(path, columns=3, size=PANEL, dpi=85, colours=None) as (field, shot, plane):
+    with canvas(path, columns=3, size=(3.1, 3.0), dpi=85, colours=None) as (field, shot, plane):
         axis = np.linspace(-ZOOM_ARCSEC, ZOOM_ARCSEC, 15)
         x, y = np.meshgrid(axis, axis)
         beta_x, beta_y = shoot(parts, x, y)
@@ -255,45 +165,35 @@ def draw_rays(parts: StampParts, path: Path) -> Path:
         field.plot(*curve.T, color=SERIES[0], linewidth=1.4)
         _square(field, ZOOM_ARCSEC, "Deflection, arrows at 1/3")
 
-        x, y, per_cell = cell_grid(parts)
-        beta_x, beta_y = shoot(parts, x, y)
-        light = sample_template(parts, beta_x, beta_y)
-        reach = reach_arcsec(parts)
-        inside = np.hypot(x - centre[0], y - centre[1]) < reach
-        state = np.where(light != 0.0, _MEETS, np.where(inside, _MISSES, _NOT_SHOT))
-        shares = [float((state == kind).mean()) for kind in (_NOT_SHOT, _MEETS)]
-        show_sky(shot, state, _half_arcsec(parts), "Rays")
-        shot.add_patch(Circle(centre, reach, fill=False, color=CRITICAL, linewidth=1.2))
-        shot.text(
-            0.03, 0.97, f"not shot {shares[0]:.0%}\nmeet the source {shares[1]:.0%}",
-            transform=shot.transAxes, color="white", fontsize=8, va="top",
-        )  # fmt: skip
+        number = (plan.across * plan.upward).astype(float)
+        number[number == 0] = np.nan
+        share = float(np.isfinite(number).mean())
+        _mapped(shot, number, f"Rays, in {share:.0%} of cells", None, _half_arcsec(parts), scale="log")
+        shot.plot(*curve.T, color=CRITICAL, linewidth=1.2)
+        shot.set(xlim=(-ZOOM_ARCSEC, ZOOM_ARCSEC), ylim=(-ZOOM_ARCSEC, ZOOM_ARCSEC))
 
-        hit = (light != 0.0)[::per_cell, ::per_cell]
-        angle = np.arctan2(y - centre[1], x - centre[0])[::per_cell, ::per_cell][hit]
-        half_arcsec = 1.1 * max(np.abs(beta_x[light != 0.0]).max(), np.abs(beta_y[light != 0.0]).max())
-        plane.scatter(
-            beta_x[::per_cell, ::per_cell][hit], beta_y[::per_cell, ::per_cell][hit],
-            c=angle, cmap="hsv", s=2.5, linewidths=0,
-        )  # fmt: skip
+        x, y, _ = rays_of(plan)
+        beta_x, beta_y = shoot(parts, x, y)
+        hit = sample_template(parts, beta_x, beta_y) != 0.0
+        angle = np.arctan2(y - centre[1], x - centre[0])[hit]
+        plane.scatter(beta_x[hit], beta_y[hit], c=angle, cmap="hsv", s=1.5, linewidths=0)
+        half_arcsec = 1.1 * max(np.abs(beta_x[hit]).max(), np.abs(beta_y[hit]).max())
         _square(plane, half_arcsec, "Where they meet the source")
     return path
 
 
-def draw_cells(parts: StampParts, path: Path) -> Path:
-    """Source light on the rays, averaged to half-pixel cells, and to pixels."""
-    x, y, per_cell = cell_grid(parts)
-    rays = sample_template(parts, *shoot(parts, x, y)) / parts.template_scale_arcsec**2
-    cells = _average(rays, per_cell)
+def draw_cells(parts: StampParts, plan: RayPlan, path: Path) -> Path:
+    """Source light before any grid, averaged to cells, and to pixels."""
+    cells = light_of_cells(parts, plan)
+    before = light_before_seeing(parts.scene(), ZOOM_ARCSEC, (0.0, 0.0))[R]
+    pixels = _average(cells, plan.across.shape[0] // parts.image.shape[-1])
     with canvas(path, columns=3, size=PANEL, dpi=85, colours=None) as panels:
-        pixels = _average(cells, LENSED["standard"].cells_per_px)
-        peak = float(rays.max())
         for title, light, axes in zip(
-            ("Rays, four per pixel side", "Half-pixel cells", "Pixels, for comparison"),
-            (rays, cells, pixels), panels, strict=True,
+            ("Before any grid", "Half-pixel cells", "Pixels, for comparison"),
+            (before, _zoomed(cells, parts), _zoomed(pixels, parts)), panels, strict=True,
         ):  # fmt: skip
-            picture = np.clip(light / peak, 0.0, 1.0) ** 0.5
-            show_sky(axes, _zoomed(picture, parts), ZOOM_ARCSEC, title)
+            picture = np.clip(light / light.max(), 0.0, 1.0) ** 0.5
+            show_sky(axes, picture, ZOOM_ARCSEC, title)
     return path
 
 
@@ -479,13 +379,19 @@ def _square(axes: Axes, half_arcsec: float, title: str) -> None:
 
 
 def _mapped(
-    axes: Axes, picture: np.ndarray, title: str, limits: tuple[float, float] | None, half_arcsec: float
+    axes: Axes,
+    picture: np.ndarray,
+    title: str,
+    limits: tuple[float, float] | None,
+    half_arcsec: float,
+    *,
+    scale: str = "linear",
 ) -> None:
     """Draw a map with its scale beside it."""
     low, high = limits or (None, None)
     shown = axes.imshow(
         picture, origin="lower", extent=(-half_arcsec, half_arcsec) * 2, vmin=low, vmax=high,
-        cmap="RdBu_r" if limits else "magma", interpolation="nearest",
+        cmap="RdBu_r" if limits else "magma", interpolation="nearest", norm=scale,
     )  # fmt: skip
     axes.set(title=title)
     axes.set_axis_off()
