@@ -77,6 +77,19 @@ def test_default_quality_keeps_the_budget():
     oracle_scenes.check(scenes, [image(s) for s in scenes], [oracle_lenstronomy.truth(s) for s in scenes])
 
 
+@pytest.mark.parametrize("radius_px", [30.0, 47.4])
+def test_light_is_not_skipped_up_to_a_sharp_edge(radius_px):
+    """A disc is as bright at its edge as at its centre: a bound that cuts it short is seen."""
+    axis = np.arange(96) - 47.5
+    disc = np.hypot(axis[:, None], axis) < radius_px
+    for number in range(2):
+        rng = np.random.Generator(np.random.Philox(key=[91, number]))
+        scene = oracle_scenes.scene(rng, templates=(disc / disc.sum())[None], size_px=64)
+        worst, flux, _ = oracle_scenes.errors(image(scene), oracle_lenstronomy.truth(scene))
+        assert worst.max() < 3e-3
+        assert flux.max() < 1e-3
+
+
 @pytest.mark.slow
 def test_default_quality_keeps_the_budget_over_many_scenes():
     scenes = oracle_scenes.sweep(300, seed=12)
