@@ -22,7 +22,7 @@ from darkhaloscope.gates.judging import Measured, failed, passed
 from darkhaloscope.gates.population import POSITIVE, floats
 from darkhaloscope.gates.result import Verdict
 from darkhaloscope.gates.thresholds import Thresholds
-from darkhaloscope.lensing.noise import NEIGHBOUR_CORRELATION
+from darkhaloscope.lensing.deviates import NEIGHBOUR_CORRELATION
 from darkhaloscope.lensing.reference import oracle_flux_nmgy
 from darkhaloscope.schema import BANDS, per_band
 from darkhaloscope.sources.library import SourceLibrary
