@@ -56,7 +56,7 @@ _EXPERIMENT_FILES = Path(__file__).parent.parent / "experiments"
 
 STEPS = {
     "read": [(hostpixels, "load_host_stamps"), (inject, "load_hosts_for"), (inject, "_read_rows"),
-             (inject, "open_sources")],
+             (inject, "shared_sources")],
     "draw and copy": [(inject, "make_stamps"), (compose, "make_stamps"), (compose, "_table")],
     "render": [(compose, "added_light")],
     "noise and S/N": [(compose, "put_light")],

@@ -25,7 +25,7 @@ class Profile:
     max_hosts_per_tile : int or None
         Hosts used per tile, chosen by id hash; None for all.
     unit_hosts : int
-        Hosts per work unit.
+        Hosts per work unit, whose stamps a worker holds at once.
     bank_galaxies : int or None
         Sources kept in the bank, chosen by id hash; None for all.
     shard_rows : int
@@ -72,7 +72,7 @@ FULL = Profile(
     host_stamp_px=101,
     stamp_px=64,
     max_hosts_per_tile=None,
-    unit_hosts=2000,
+    unit_hosts=256,
     bank_galaxies=None,
     shard_rows=8192,
     encoder="convnext_tiny",

@@ -56,7 +56,6 @@ NUMBER_COLUMNS = (
 )
 _BLOCK = 512
 _PAGE_BYTES = 4096
-_KEPT_BYTES = 1 << 24  # of templates whose pages a process keeps
 
 
 def write_bank(
@@ -149,7 +148,6 @@ class SourceBank:
         self.metadata = metadata
         self.columns = columns
         self._templates = templates
-        self._bytes_read = 0
         self._row_of = {source_id: row for row, source_id in enumerate(columns["source_id"].tolist())}
 
     @classmethod
@@ -272,20 +270,10 @@ class SourceBank:
         """
         # Indexing copies the chosen rows alone; np.take would first align, and so read, the whole map.
         chosen = np.asarray(self._templates[np.asarray(indices, dtype=np.int64)])
-        self._bytes_read += chosen.nbytes
-        if self._bytes_read > _KEPT_BYTES:
-            self._forget_pages()
+        if hasattr(mmap, "MADV_DONTNEED"):
+            # The system keeps the pages for every process; this one would otherwise grow to the bank's size.
+            _map_of(self._templates).madvise(mmap.MADV_DONTNEED)
         return chosen
-
-    def _forget_pages(self) -> None:
-        """Give the pages read so far back to the system, which keeps them for every process.
-
-        A worker would otherwise grow to the size of the bank, page by page.
-        """
-        self._bytes_read = 0
-        pages = getattr(self._templates, "_mmap", None)
-        if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-            pages.madvise(mmap.MADV_DONTNEED)
 
     def index_of(self, source_id: str) -> int:
         """Return the row of a source.
@@ -321,6 +309,14 @@ class SourceBank:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _map_of(array: NDArray[Any]) -> mmap.mmap:
+    """Return the map below a memory-mapped array, which numpy keeps as its base."""
+    base: Any = array
+    while not isinstance(base, mmap.mmap):
+        base = base.base
+    return base
 
 
 def _text(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.bytes_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -116,3 +117,22 @@ def open_sources(kind: Literal["cosmos", "sersic"], bank_path: str | Path) -> So
     raise ConfigError(
         describe("Unknown kind of sources", field="sources.kind", expected="cosmos or sersic", got=repr(kind))
     )
+
+
+def shared_sources(kind: Literal["cosmos", "sersic"], bank_path: str | Path) -> SourceLibrary:
+    """Return the sources of :func:`open_sources`, kept open for the next unit of this process.
+
+    A bank of other content is another file to the system, and is opened anew.
+    """
+    try:
+        status = Path(bank_path).stat()
+    except OSError:
+        return open_sources(kind, bank_path)  # which says what is wrong
+    return _kept_open(kind, str(bank_path), status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1)
+def _kept_open(
+    kind: Literal["cosmos", "sersic"], bank_path: str, *_identity_of_the_file: int
+) -> SourceLibrary:
+    return open_sources(kind, bank_path)

@@ -21,14 +21,15 @@ from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.profiles import Profile
 from darkhaloscope.schema import MANIFEST, STAMPS
-from darkhaloscope.sources.library import open_sources
+from darkhaloscope.sources.library import shared_sources
 from darkhaloscope.stamps.compose import make_stamps
 from darkhaloscope.stamps.hostpixels import HostStamps, load_host_stamps, locate_hosts
+from darkhaloscope.stamps.runs import run_ends
 from darkhaloscope.survey.release import get_release
 from darkhaloscope.units import Unit, UnitResult
 
-MAX_UNIT_HOSTS = 500
-"""Bounds the memory of a worker: its host stamps are then 64 MB, however many rows they get."""
+_ROWS_AT_ONCE = 128
+"""Bounds the memory of a worker: pixels, light and encoded pages of so many rows are held at a time."""
 
 
 def plan_injection(
@@ -73,11 +74,9 @@ def plan_injection(
         raise DataError(
             describe("The manifest is empty", file=manifest_paths[0], expected="at least one task")
         )
-    first_of_host = np.zeros(table.num_rows, dtype=np.intp)
-    first_of_host[np.unique(np.asarray(table["host_id"].to_pylist()), return_index=True)[1]] = 1
-    limit = min(profile.unit_hosts, MAX_UNIT_HOSTS)
+    new_host = _first_rows(table["host_id"])
     units = []
-    for number, rows in enumerate(_runs(_blocks(table), first_of_host, limit)):
+    for number, rows in enumerate(_runs(_regions(table, new_host, profile), new_host, profile.unit_hosts)):
         unit_id = f"part-{number:05d}"
         host_ids = set(table["host_id"].take(pa.array(rows)).to_pylist())
         units.append(
@@ -110,16 +109,15 @@ def inject_unit(unit: Unit) -> UnitResult:
     experiment = Experiment.model_validate(unit["experiment"])
     rows = pa.concat_tables([_read_rows(part["path"], part["ranges"]) for part in unit["manifest"]])
     hosts = load_hosts_for(experiment, unit["hosts"], size_px=unit["size_px"])
+    sources = shared_sources(experiment.sources.kind, unit["bank"])
     statuses: Counter[str] = Counter()
-    with (
-        open_sources(experiment.sources.kind, unit["bank"]) as sources,
-        tabular.open_writer(unit["output"], STAMPS) as writer,
-    ):
-        for some in _runs(_blocks(rows), np.ones(rows.num_rows, dtype=np.intp), STAMPS.row_group_rows):
+    with tabular.open_writer(unit["output"], STAMPS) as writer:
+        for some in _runs(_blocks(rows), np.ones(rows.num_rows, dtype=np.intp), _ROWS_AT_ONCE):
             here = rows.take(pa.array(some))
             stamps = make_stamps(here, hosts=hosts, sources=sources, experiment=experiment)
             statuses.update(stamps["status"].to_pylist())
             writer.write(stamps)
+            del stamps  # before the next ones are made
     part = writer.part
     assert part is not None
     return {"rows": part.rows, "sha256": part.sha256, "statuses": dict(sorted(statuses.items()))}
@@ -148,6 +146,33 @@ def load_hosts_for(experiment: Experiment, located: Sequence[dict[str, Any]], *,
         max_bad_pixel_frac=experiment.hosts.max_bad_pixel_frac,
         photon_noise=experiment.noise.arc_shot_noise,
     )
+
+
+def _first_rows(column: pa.ChunkedArray) -> NDArray[np.intp]:
+    """Return 1 where a value occurs for the first time, 0 elsewhere."""
+    first = np.zeros(len(column), dtype=np.intp)
+    first[np.unique(np.asarray(column.to_pylist()), return_index=True)[1]] = 1
+    return first
+
+
+def _regions(rows: pa.Table, new_host: NDArray[np.intp], profile: Profile) -> NDArray[np.intp]:
+    """Return a label per row: the run of neighbouring hosts its block was formed in.
+
+    Blocks of a run hold hosts from all over it (:func:`darkhaloscope.stamps.roles.assign_blocks`),
+    so a unit of part of a run would read the cutouts of all of it.
+    """
+    split = np.asarray(rows["split"].to_pylist())
+    segment = np.cumsum(np.concatenate([[True], split[1:] != split[:-1]]))
+    hosts_before = np.cumsum(new_host) - new_host
+    block, label, used = _blocks(rows), np.empty(rows.num_rows, dtype=np.intp), 0
+    for number in range(1, segment[-1] + 1):
+        here = np.flatnonzero(segment == number)
+        ends = run_ends(int(new_host[here].sum()), profile.unit_hosts)
+        place = hosts_before[block[here]] - hosts_before[here[0]]
+        label[here] = used + np.searchsorted(ends, place, side="right")
+        used += len(ends)
+    # A block that reaches over two segments goes where it begins.
+    return label[block]
 
 
 def _blocks(rows: pa.Table) -> NDArray[np.intp]:

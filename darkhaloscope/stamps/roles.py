@@ -22,6 +22,7 @@ from darkhaloscope.errors import ConfigError, DataError, describe
 from darkhaloscope.profiles import Profile
 from darkhaloscope.schema import MANIFEST, Role, per_band
 from darkhaloscope.stamps.kinds import HARD_NEGATIVE, MATCHED_LIGHT, PAIRED, POSITIVE, UNPAIRED
+from darkhaloscope.stamps.runs import run_ends
 from darkhaloscope.survey.healpix import chord, unit_vectors
 from darkhaloscope.survey.release import get_release
 from darkhaloscope.survey.tiles import SPLITS
@@ -274,9 +275,8 @@ def assign_blocks(
             left_over += members
             continue
         members.sort(key=lambda i: (bricks[i], ids[i]))
-        runs = max(1, round(len(members) / profile.unit_hosts))
         done, given = 0, 0
-        for run in np.array_split(np.asarray(members), runs):
+        for run in np.split(np.asarray(members), run_ends(len(members), profile.unit_hosts)[:-1]):
             ordered = sorted(run.tolist(), key=lambda i: (mag_r[i], ids[i]))
             for start, stop in _cuts(len(ordered), size):
                 block = sorted(ordered[start:stop], key=lambda i: (key[i], ids[i]))
