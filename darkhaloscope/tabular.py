@@ -223,9 +223,25 @@ def read_row_groups(
         A whole row group.
     rows : ndarray of int
         The given rows that lie in it, counted from its first row.
+
+    Raises
+    ------
+    MissingDataError
+        If the file does not exist.
+    DataError
+        If it is not readable Parquet, or lacks a column or a row.
     """
     wanted = np.asarray(rows, dtype=np.intp)
     with _open(Path(path)) as file:
+        if len(wanted) and wanted[-1] >= file.metadata.num_rows:
+            raise DataError(
+                describe(
+                    "Row beyond the end of a table",
+                    file=path,
+                    row=int(wanted[-1]),
+                    expected=f"{file.metadata.num_rows} rows",
+                )
+            )
         names, start = _checked(file, path, columns), 0
         for group in range(file.metadata.num_row_groups):
             stop = start + file.metadata.row_group(group).num_rows

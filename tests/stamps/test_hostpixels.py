@@ -109,3 +109,58 @@ def test_a_host_in_two_files_is_refused(tmp_path):
     path = stamp_world.damaged_hosts(tmp_path, table, None, set())
     with pytest.raises(DataError, match="twice"):
         load([path, path], table["host_id"].to_pylist())
+
+
+def test_hosts_of_several_row_groups_keep_their_own_pixels(world, tmp_path):
+    """More hosts than a row group holds, some of them unusable, asked for with gaps."""
+    table = stamp_world.hosts().slice(0, 40)
+    ids = table["host_id"].to_pylist()
+    status = ["ok"] * 40
+    status[17] = "outside_footprint"
+    table = stamp_world.replace(table, status=status)
+    path = stamp_world.damaged_hosts(tmp_path, table, None, set())
+    chosen = ids[3:39:2]
+    found = load([path], chosen)
+    whole = {name: tabular.pixels(table, name) for name in ("image", "invvar", "maskbits")}
+    assert list(found.row_of) == chosen
+    for host_id in chosen:
+        at, row = found.row_of[host_id], ids.index(host_id)
+        if row == 17:
+            assert found.status[at] == "outside_footprint"
+            assert not found.image[at].any()
+            assert not found.good[at].any()
+            continue
+        assert found.status[at] == "ok"
+        for name, pixels in whole.items():
+            stamp = getattr(found, name)[at]
+            assert any(
+                np.array_equal(stamp, pixels[row][..., y : y + SIZE, x : x + SIZE])
+                for x in (18, 19)
+                for y in (18, 19)
+            )
+        assert found.sky_nmgy[at].tolist() == list(stamp_world.SKY_NMGY)
+
+
+def test_the_row_of_an_absent_host_is_blank(world):
+    found = load(world.paths("hosts"), stamp_world.hosts()["host_id"].to_pylist()[:2])
+    for name in ("image", "invvar", "maskbits", "good", "good_px", "nan_px"):
+        assert not np.asarray(getattr(found, name)[-1]).any()
+    assert np.isnan(found.offset_px[-1]).all()
+
+
+def test_pixels_are_counted_as_they_are(tmp_path):
+    def damage(image, invvar, mask):
+        image[0, 50, 50] = np.nan  # the same pixel in two bands is one pixel
+        invvar[2, 50, 50] = np.inf
+        image[1, 40, 60] = -np.inf
+        invvar[1, 30:34, 30:35] = 0.0
+        mask[20:22, 40:50] |= 1 << 6  # ALLMASK_R
+        mask[70, 70] |= 1 << 5 | 1 << 6  # ALLMASK_G and ALLMASK_R
+
+    table = stamp_world.hosts().slice(0, 1)
+    path = stamp_world.damaged_hosts(tmp_path, table, damage, set(table["host_id"].to_pylist()))
+    found = load([path], table["host_id"].to_pylist())
+    assert found.nan_px[0] == 2
+    np.testing.assert_array_equal(found.good_px[0], found.good[0].sum(axis=(1, 2)))
+    assert (SIZE**2 - found.good_px[0]).tolist() == [1, 20 + 20 + 1, 0]
+    assert found.status == ["non_finite"]

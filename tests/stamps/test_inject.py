@@ -114,3 +114,50 @@ def test_pixels_survive_the_round_trip(world):
     )
     assert np.array_equal(tabular.pixels(made, "image"), tabular.pixels(stored, "image"))
     assert tabular.pixels(stored, "image").dtype == np.float32
+
+
+def test_a_unit_reads_the_region_of_its_blocks_and_no_other(world, tmp_path):
+    """Blocks take hosts from all over a run of neighbours: a unit of half a run would read all of it."""
+    manifest = world.table("manifest")
+    split = dict(zip(manifest["host_id"].to_pylist(), manifest["split"].to_pylist(), strict=True))
+    in_order = sorted(split, key=lambda host_id: (f"b{host_id.split('-')[1]}", host_id))
+    units = plan(world, tmp_path, unit_hosts=stamp_world.PROFILE.unit_hosts)
+    assert len(units) > 2
+    for unit in units:
+        hosts = set(rows_of(unit)["host_id"].to_pylist())
+        for name in {split[host_id] for host_id in hosts}:
+            same = [host_id for host_id in in_order if split[host_id] == name]
+            places = sorted(same.index(host_id) for host_id in hosts if split[host_id] == name)
+            assert places == list(range(places[0], places[0] + len(places)))
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 10_000])
+def test_a_stamp_does_not_depend_on_how_many_are_made_at_a_time(world, tmp_path, monkeypatch, rows_at_once):
+    monkeypatch.setattr(inject, "_ROWS_AT_ONCE", rows_at_once)
+    unit = plan(world, tmp_path)[1]
+    inject.inject_unit(unit)
+    made = tabular.read_table(unit["output"])
+    stored = world.table("stamps").filter(
+        pc.is_in(world.table("stamps")["task_id"], value_set=made["task_id"].combine_chunks())
+    )
+    assert made.sort_by("task_id").equals(stored.sort_by("task_id"))
+
+
+def test_a_unit_killed_while_it_writes_leaves_nothing_and_is_made_whole_again(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(inject, "_ROWS_AT_ONCE", 16)
+    unit = plan(world, tmp_path / "out")[0]
+    inject.inject_unit({**unit, "output": str(tmp_path / "undisturbed.parquet")})
+    make, calls = inject.make_stamps, []
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return make(*args, **kwargs)
+
+    monkeypatch.setattr(inject, "make_stamps", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_unit("darkhaloscope.stamps.inject:inject_unit", unit)
+    assert list((tmp_path / "out").iterdir()) == []
+    again = run_unit("darkhaloscope.stamps.inject:inject_unit", unit)
+    assert again["sha256"] == sha256_file(tmp_path / "undisturbed.parquet")
