@@ -26,7 +26,7 @@ from darkhaloscope.lensing.deviates import NEIGHBOUR_CORRELATION
 from darkhaloscope.lensing.reference import oracle_flux_nmgy
 from darkhaloscope.schema import BANDS, per_band
 from darkhaloscope.sources.library import SourceLibrary
-from darkhaloscope.stamps.light import LENS_COLUMNS
+from darkhaloscope.stamps.scenes import LENS_COLUMNS
 from darkhaloscope.statistics import Interval, clopper_pearson
 from darkhaloscope.streams import generator, uniform
 from darkhaloscope.survey.release import get_release

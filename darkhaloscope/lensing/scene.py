@@ -6,9 +6,10 @@ double precision and once per scene; the loops over rays are in ``kernels``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,15 @@ SHEAR_MAX = 0.5
 TEMPLATE_SUM_TOLERANCE = 2e-3
 UNLENSED_FLUX_TOLERANCE = 0.1
 _DIRECTIONS = 256
+
+
+class _Rule(NamedTuple):
+    """What one field of every scene must be."""
+
+    field: str
+    good: BoolArray
+    expected: str
+    hint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,19 @@ class Scenes:
         DataError
             If a value is not finite or out of range, naming field and row.
         """
+        scenes = cls.unchecked(n, **values)
+        scenes.require()
+        return scenes
+
+    @classmethod
+    def unchecked(cls, n: int, **values: Any) -> Self:
+        """Broadcast scalars to n scenes; values may be out of range, as :meth:`faults` tells.
+
+        Raises
+        ------
+        ContractError
+            As :meth:`of`.
+        """
         known = {field.name for field in fields(cls)}
         if values.keys() != known:
             difference = sorted(values.keys() ^ known)
@@ -101,37 +124,65 @@ class Scenes:
                 )
             arrays[field.name] = array
         scenes = cls(**arrays)
-        scenes._check()
-        return scenes
-
-    def _check(self) -> None:
-        if self.psf_fwhm_arcsec.shape != self.flux_nmgy.shape:
+        if scenes.psf_fwhm_arcsec.shape != scenes.flux_nmgy.shape:
             raise ContractError(
                 describe(
                     "Scenes",
                     field="psf_fwhm_arcsec",
-                    expected=f"the shape of flux_nmgy, {self.flux_nmgy.shape}",
-                    got=self.psf_fwhm_arcsec.shape,
+                    expected=f"the shape of flux_nmgy, {scenes.flux_nmgy.shape}",
+                    got=scenes.psf_fwhm_arcsec.shape,
                 )
             )
+        return scenes
+
+    def _rules(self) -> Iterator[_Rule]:
+        """Yield what every value must satisfy, in the order of report."""
         for field in fields(self):
-            require_rows(np.isfinite(getattr(self, field.name)), self, field.name, "finite")
-        require_rows(self.theta_e_arcsec >= 0.0, self, "theta_e_arcsec", "at least 0")
-        require_rows(
-            (self.lens_q >= sie.Q_MIN) & (self.lens_q <= 1.0), self, "lens_q", f"in [{sie.Q_MIN}, 1]"
-        )
+            yield _Rule(field.name, np.isfinite(getattr(self, field.name)), "finite")
+        yield _Rule("theta_e_arcsec", self.theta_e_arcsec >= 0.0, "at least 0")
+        yield _Rule("lens_q", (self.lens_q >= sie.Q_MIN) & (self.lens_q <= 1.0), f"in [{sie.Q_MIN}, 1]")
         gamma = shear.modulus(self.gamma1, self.gamma2)
-        require_rows(gamma <= SHEAR_MAX, self, "gamma1", f"a shear of at most {SHEAR_MAX}")
+        yield _Rule("gamma1", gamma <= SHEAR_MAX, f"a shear of at most {SHEAR_MAX}")
         low, high = FWHM_RANGE_ARCSEC
         fwhm = self.psf_fwhm_arcsec
-        require_rows(
-            (fwhm >= low) & (fwhm <= high),
-            self,
+        yield _Rule(
             "psf_fwhm_arcsec",
+            (fwhm >= low) & (fwhm <= high),
             f"in [{low}, {high}] arcsec",
-            hint="a seeing in pixels, or a standard deviation, must be converted",
+            "a seeing in pixels, or a standard deviation, must be converted",
         )
-        require_rows(self.flux_nmgy >= 0.0, self, "flux_nmgy", "at least 0")
+        yield _Rule("flux_nmgy", self.flux_nmgy >= 0.0, "at least 0")
+
+    def faults(self) -> NDArray[np.object_]:
+        """Return for every scene the first field that :meth:`of` would refuse, ``""`` for none."""
+        found = np.full(len(self.lens_q), "", dtype=object)
+        with np.errstate(invalid="ignore"):  # a value that is not finite fails every rule
+            for rule in self._rules():
+                good = rule.good if rule.good.ndim == 1 else rule.good.all(axis=1)
+                found[~good & (found == "")] = rule.field
+        return found
+
+    def require(self) -> None:
+        """Refuse values out of range.
+
+        Raises
+        ------
+        DataError
+            Naming field and row of the first.
+        """
+        for rule in self._rules():
+            if not rule.good.all():
+                position = tuple(int(i) for i in np.argwhere(~rule.good)[0])
+                raise DataError(
+                    describe(
+                        "Scene parameter out of range",
+                        field=rule.field,
+                        row=position[0],
+                        expected=rule.expected,
+                        got=getattr(self, rule.field)[position],
+                        hint=rule.hint,
+                    )
+                )
 
     def reach_arcsec(self, source_extent_arcsec: Any) -> FloatArray:
         """Return a radius about each deflector beyond which no ray meets the template.
@@ -170,25 +221,6 @@ def check_scales(*, template_scale_arcsec: float, pixel_scale_arcsec: float, siz
                 hint="give the side of a template pixel, for example 0.03 arcsec",
             )
         )
-
-
-def require_rows(
-    good: NDArray[Any], scenes: Scenes, field: str, expected: str, *, hint: str | None = None
-) -> None:
-    """Raise a DataError that names the first row of ``field`` where ``good`` is false."""
-    if good.all():
-        return
-    position = tuple(int(i) for i in np.argwhere(~good)[0])
-    raise DataError(
-        describe(
-            "Scene parameter out of range",
-            field=field,
-            row=position[0],
-            expected=expected,
-            got=getattr(scenes, field)[position],
-            hint=hint,
-        )
-    )
 
 
 def check_templates(templates: NDArray[Any], sums: FloatArray | None = None) -> None:

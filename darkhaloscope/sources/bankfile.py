@@ -198,6 +198,17 @@ class SourceBank:
                     hint="the file is truncated or damaged: materialise cosmos_bank again",
                 )
             ) from error
+        if metadata.get("pixel_scale_arcsec") != TEMPLATE_SCALE_ARCSEC:
+            raise DataError(
+                describe(
+                    "Templates of another pixel scale",
+                    file=path,
+                    field="pixel_scale_arcsec",
+                    expected=f"{TEMPLATE_SCALE_ARCSEC} arcsec",
+                    got=metadata.get("pixel_scale_arcsec"),
+                    hint="materialise cosmos_bank again",
+                )
+            )
         count = len(columns["source_id"])
         if offset is None or shape != (count, TEMPLATE_PX, TEMPLATE_PX):
             raise DataError(

@@ -7,6 +7,7 @@ placed where a share of the arc's light lies. Hosts are not changed here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,11 +22,21 @@ from darkhaloscope.lensing.geometry import StampGeometry
 from darkhaloscope.lensing.psf import MOFFAT_BETA, moffat_scale_arcsec
 from darkhaloscope.lensing.render import Rendered
 from darkhaloscope.lensing.renderers import Renderer, open_renderer
-from darkhaloscope.schema import BANDS, per_band
+from darkhaloscope.schema import BANDS
 from darkhaloscope.sources.library import SourceLibrary
 from darkhaloscope.stamps.chosen_flux import choose_flux
 from darkhaloscope.stamps.hostpixels import HostStamps
 from darkhaloscope.stamps.kinds import MATCHED_LIGHT, POSITIVE
+from darkhaloscope.stamps.scenes import (
+    by_band,
+    flipped,
+    galaxy_arcsec,
+    lens_scene,
+    lensed_faults,
+    source_flux_nmgy,
+    templates_of,
+    unlensed_faults,
+)
 
 FloatArray = NDArray[np.float64]
 Images = NDArray[np.float32]
@@ -33,8 +44,8 @@ Images = NDArray[np.float32]
 MAX_LIGHT_RADIUS = 0.8
 """Matched light is put within this share of half the stamp's side, so that it stays on the stamp."""
 
-MIN_SHARE_ON_STAMP = 0.01
-"""Light of which less than this share falls on the stamp counts as off the stamp: those are PSF wings."""
+MIN_SHARE_ON_STAMP = 0.5
+"""Light of which less than this share falls on the stamp counts as off the stamp: it shows no whole arc."""
 
 SHARP_FWHM_ARCSEC = 0.4
 """Seeing at which an arc's light is located.
@@ -44,18 +55,6 @@ blurred arc it would be blurred twice and lie farther out than the arc's.
 """
 
 _RADIAL_BIN_PX = 0.25
-
-LENS_COLUMNS = (
-    "theta_e_arcsec",
-    "lens_q",
-    "lens_phi_rad",
-    "gamma1",
-    "gamma2",
-    "src_x_arcsec",
-    "src_y_arcsec",
-    "src_rotation_rad",
-)
-"""Manifest columns that the renderers take under their own names."""
 
 
 @dataclass(frozen=True)
@@ -126,16 +125,32 @@ def added_light(
         If the twin of a matched-light row is given nowhere.
     """
     kind = np.asarray(rows["control_kind"].to_pylist(), dtype=object)
-    positive = np.flatnonzero((kind == POSITIVE) & (status == "ok"))
+    positive = _without(lensed_faults, rows, kind == POSITIVE, status, hosts, sources, geometry)
     arcs = _arcs(rows, positive, hosts, sources, geometry, experiment)
     status[positive] = arcs.status
 
-    matched = np.flatnonzero((kind == MATCHED_LIGHT) & (status == "ok"))
+    matched = _without(unlensed_faults, rows, kind == MATCHED_LIGHT, status, hosts, sources, geometry)
     twin_of = _twins_of(rows, matched, arcs, twins, hosts, sources, geometry, experiment)
     status[matched[~twin_of.usable]] = "twin_lost"
     light = _matched_light(rows, matched[twin_of.usable], twin_of, hosts, sources, geometry, experiment)
     status[light.rows] = light.status
     return [arcs, light]
+
+
+def _without(
+    faults: Callable[[pa.Table, HostStamps, SourceLibrary, StampGeometry], NDArray[np.object_]],
+    rows: pa.Table,
+    asked: NDArray[np.bool_],
+    status: NDArray[Any],
+    hosts: HostStamps,
+    sources: SourceLibrary,
+    geometry: StampGeometry,
+) -> NDArray[np.intp]:
+    """Return the asked rows that can be rendered, after writing the status of those that cannot."""
+    chosen = np.flatnonzero(asked & (status == "ok"))
+    found = faults(rows.take(pa.array(chosen)), hosts, sources, geometry)
+    status[chosen[found != ""]] = found[found != ""]
+    return np.asarray(chosen[found == ""], dtype=np.intp)
 
 
 class _Twins(NamedTuple):
@@ -173,10 +188,10 @@ def _twins_of(
     known = _fluxes(rows, arcs)
     tables = [rows.filter(pc.equal(rows["control_kind"], POSITIVE))]
     if twins is not None and twins.num_rows:
-        on_stamp = [hosts.status[hosts.row_of[h]] == "ok" if h in hosts.row_of else False
-                    for h in twins["host_id"].to_pylist()]  # fmt: skip
+        at = [hosts.row_of.get(name) for name in twins["host_id"].to_pylist()]
+        status = np.array(["host_missing" if h is None else hosts.status[h] for h in at], dtype=object)
         here = pc.is_in(twins["task_id"], value_set=tables[0]["task_id"].combine_chunks())
-        new = np.flatnonzero(np.asarray(on_stamp) & ~here.to_numpy())
+        new = _without(lensed_faults, twins, ~here.to_numpy(), status, hosts, sources, geometry)
         known |= _fluxes(twins, _arcs(twins, new, hosts, sources, geometry, experiment))
         tables.append(twins)
     positives = pa.concat_tables(tables)
@@ -225,8 +240,8 @@ def _arcs(
 ) -> Light:
     """Render the lensed sources of the chosen rows, at the flux of the row or of its target S/N."""
     rows = table.take(pa.array(chosen))
-    flux = 10.0 ** (0.4 * (22.5 - _by_band(rows, "src_mag_{b}")))
-    fwhm = _by_band(rows, "psf_fwhm_{b}_arcsec")
+    flux = source_flux_nmgy(rows)
+    fwhm = by_band(rows, "psf_fwhm_{b}_arcsec")
     rendered = _lensed(rows, hosts, sources, geometry, experiment, fwhm_arcsec=fwhm, flux_nmgy=flux)
     status = _status(rendered.image, flux * rendered.magnification[:, None])
     choice = choose_flux(rows, rendered.image, hosts=hosts, sources=sources, experiment=experiment)
@@ -247,18 +262,14 @@ def _lensed(
     fwhm_arcsec: FloatArray,
     flux_nmgy: FloatArray,
 ) -> Rendered:
-    x, y = _galaxy_arcsec(rows, hosts, geometry)
     return _renderer(experiment).lensed(
-        _templates(rows, sources),
+        templates_of(rows, sources),
         template_scale_arcsec=sources.pixel_scale_arcsec,
         size_px=geometry.size_px,
         pixel_scale_arcsec=geometry.pixel_scale_arcsec,
-        lens_x_arcsec=x + rows["lens_x_arcsec"].to_numpy(),
-        lens_y_arcsec=y + rows["lens_y_arcsec"].to_numpy(),
-        src_flip=np.asarray(rows["src_flip"].to_pylist(), dtype=bool),
         psf_fwhm_arcsec=fwhm_arcsec,
         flux_nmgy=flux_nmgy,
-        **{name: rows[name].to_numpy() for name in LENS_COLUMNS},
+        **lens_scene(rows, hosts, geometry),
     )
 
 
@@ -277,18 +288,18 @@ def _matched_light(
     radius = _light_radii_px(share, twins.rows, hosts, sources, geometry, experiment)
     radius = np.minimum(radius, MAX_LIGHT_RADIUS * geometry.size_px / 2.0) * geometry.pixel_scale_arcsec
     azimuth = rows["light_azimuth_rad"].to_numpy()
-    x, y = _galaxy_arcsec(rows, hosts, geometry)
+    x, y = galaxy_arcsec(rows, hosts, geometry)
     renderer = _renderer(experiment)
     rendered = renderer.unlensed(
-        _templates(rows, sources),
+        templates_of(rows, sources),
         template_scale_arcsec=sources.pixel_scale_arcsec,
         size_px=geometry.size_px,
         pixel_scale_arcsec=geometry.pixel_scale_arcsec,
         x_arcsec=x + radius * np.cos(azimuth),
         y_arcsec=y + radius * np.sin(azimuth),
         rotation_rad=rows["src_rotation_rad"].to_numpy(),
-        flip=np.asarray(rows["src_flip"].to_pylist(), dtype=bool),
-        psf_fwhm_arcsec=_by_band(rows, "psf_fwhm_{b}_arcsec"),
+        flip=flipped(rows),
+        psf_fwhm_arcsec=by_band(rows, "psf_fwhm_{b}_arcsec"),
         flux_nmgy=flux_nmgy,
     ).image
     # What the wings carry beyond the edge is put back: the twin's flux is that on its stamp, too.
@@ -326,7 +337,7 @@ def _light_radii_px(
             for image, place, share in zip(sharp, offset.reshape(-1, 2), quantile, strict=True)
         ]
     )
-    size_arcsec2 = _second_moments_px2(_templates(twins, sources)) * sources.pixel_scale_arcsec**2
+    size_arcsec2 = _second_moments_px2(templates_of(twins, sources)) * sources.pixel_scale_arcsec**2
     seeing_arcsec2 = moffat_scale_arcsec(SHARP_FWHM_ARCSEC) ** 2 / (MOFFAT_BETA - 2.0)
     spread_px2 = (size_arcsec2 + seeing_arcsec2) / geometry.pixel_scale_arcsec**2
     return np.sqrt(np.maximum(radius**2 - spread_px2, 0.0))
@@ -367,21 +378,3 @@ def light_radius_px(light: Images, offset_px: Any, quantile: float) -> float:
 
 def _renderer(experiment: Experiment) -> Renderer:
     return open_renderer(experiment.renderer.engine, experiment.renderer.quality)
-
-
-def _galaxy_arcsec(
-    rows: pa.Table, hosts: HostStamps, geometry: StampGeometry
-) -> tuple[FloatArray, FloatArray]:
-    """Return the host galaxy's place relative to the stamp centre."""
-    at = [hosts.row_of[name] for name in rows["host_id"].to_pylist()]
-    offset = hosts.offset_px[at].reshape(-1, 2) * geometry.pixel_scale_arcsec
-    return offset[:, 0], offset[:, 1]
-
-
-def _templates(rows: pa.Table, sources: SourceLibrary) -> Images:
-    index = [sources.index_of(name) for name in rows["source_id"].to_pylist()]
-    return sources.templates(np.asarray(index, dtype=np.int64))
-
-
-def _by_band(rows: pa.Table, template: str) -> FloatArray:
-    return np.stack([rows[name].to_numpy() for name in per_band(template)], axis=1)

@@ -23,7 +23,7 @@ from darkhaloscope.sources.library import open_sources
 from darkhaloscope.stamps.hostpixels import locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
 from darkhaloscope.stamps.kinds import POSITIVE
-from darkhaloscope.stamps.light import LENS_COLUMNS
+from darkhaloscope.stamps.scenes import LENS_COLUMNS
 from darkhaloscope.survey.release import get_release
 
 Images = NDArray[np.float32]
