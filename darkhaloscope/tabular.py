@@ -220,7 +220,7 @@ def read_row_groups(
     Yields
     ------
     table : pyarrow.Table
-        A whole row group.
+        A whole row group; :func:`pixel_slots` gives its pixels.
     rows : ndarray of int
         The given rows that lie in it, counted from its first row.
 
@@ -247,7 +247,7 @@ def read_row_groups(
             stop = start + file.metadata.row_group(group).num_rows
             inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)] - start
             if len(inside):
-                yield _from_file(file.read_row_group(group, columns=names, use_threads=False)), inside
+                yield file.read_row_group(group, columns=names, use_threads=False), inside
             start = stop
 
 
@@ -265,13 +265,32 @@ def _one_array(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
 
 
 def pixel_slots(table: pa.Table, name: str) -> NDArray[Any]:
-    """Return a pixel column as an array without copying; rows without pixels hold arbitrary values."""
+    """Return a pixel column as an array without copying; rows without pixels hold arbitrary values.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        In memory, or as stored in a file (:func:`read_row_groups`).
+    name : str
+        Pixel column.
+
+    Returns
+    -------
+    ndarray, shape (n, planes, size, size) or (n, size, size)
+        Read-only.
+    """
     array = _one_array(table, name)
-    storage = array.storage
-    width = storage.type.list_size
-    flat = storage.values.slice(storage.offset * width, len(storage) * width)
-    values: NDArray[Any] = flat.to_numpy(zero_copy_only=False)
-    return values.reshape(len(storage), *array.type.shape)
+    stored = _tensor_of(table.schema.field(name))
+    if stored is not None:
+        tensor, values, offset = stored, array.buffers()[1], array.offset
+    else:
+        tensor, storage = array.type, array.storage
+        child = storage.values
+        values, offset = child.buffers()[1], storage.offset + child.offset // tensor.storage_type.list_size
+    width = tensor.storage_type.list_size
+    dtype = np.dtype(tensor.value_type.to_pandas_dtype())
+    flat = np.frombuffer(values or b"", dtype, len(array) * width, offset * width * dtype.itemsize)
+    return flat.reshape(len(array), *tensor.shape)
 
 
 def _options(schema: TableSchema) -> dict[str, Any]:
@@ -309,15 +328,22 @@ def _to_file(table: pa.Table, schema: TableSchema) -> pa.Table:
 def _from_file(table: pa.Table) -> pa.Table:
     """Undo :func:`_to_file`."""
     for at, field in enumerate(table.schema):
-        if not pa.types.is_fixed_size_binary(field.type) or _SHAPE not in (field.metadata or {}):
+        tensor = _tensor_of(field)
+        if tensor is None:
             continue
-        shape = json.loads(field.metadata[_SHAPE])
-        tensor = pa.fixed_shape_tensor(pa.type_for_alias(field.metadata[_VALUE_TYPE].decode()), shape)
         chunks = [_as_tensor(chunk, tensor) for chunk in table.column(at).chunks]
         note = {k: v for k, v in field.metadata.items() if k not in {_SHAPE, _VALUE_TYPE}}
         restored = pa.field(field.name, tensor, field.nullable, note)
         table = table.set_column(at, restored, pa.chunked_array(chunks, type=tensor))
     return table
+
+
+def _tensor_of(field: pa.Field) -> pa.DataType | None:
+    """Return the tensor type of a column that is stored as bytes, None for any other column."""
+    if not pa.types.is_fixed_size_binary(field.type) or _SHAPE not in (field.metadata or {}):
+        return None
+    value_type = pa.type_for_alias(field.metadata[_VALUE_TYPE].decode())
+    return pa.fixed_shape_tensor(value_type, json.loads(field.metadata[_SHAPE]))
 
 
 def _as_binary(storage: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -137,65 +137,78 @@ def load_host_stamps(
         good_px=np.empty((n + 1, bands), np.int64),
         nan_px=np.empty(n + 1, np.int64),
     )
+    lit_px = np.empty((n + 1, bands), np.int64)
+    bits = np.array([release.pixel_mask(band) for band in BANDS], np.int32)
     for part in located:
         for table, inside in tabular.read_row_groups(part["path"], part["rows"], [*_SCALARS, *_PIXELS]):
-            _add(stamps, table, inside)
-    blank = [row for row, status in enumerate(stamps.status) if status != "ok"]
-    for name in _PIXELS:
-        getattr(stamps, name)[[*blank, n]] = 0
-    _judge(stamps, release, max_bad_pixel_frac, photon_noise)
+            _cut(stamps, table, inside, bits, lit_px)
+    _blank(stamps, bits, lit_px)
+    _judge(stamps, lit_px, max_bad_pixel_frac, photon_noise)
     return stamps
 
 
-def _add(stamps: HostStamps, table: pa.Table, inside: NDArray[np.intp]) -> None:
+def _cut(
+    stamps: HostStamps,
+    table: pa.Table,
+    inside: NDArray[np.intp],
+    bits: NDArray[np.int32],
+    lit_px: NDArray[np.int64],
+) -> None:
     """Append the hosts that are the rows ``inside`` of a row group of cutouts."""
-    first = len(stamps.status)
-    numbers = table.select(_SCALARS).take(pa.array(inside))
-    for row, name in enumerate(numbers["host_id"].to_pylist(), start=first):
-        if stamps.row_of.setdefault(name, row) != row:
-            raise DataError(describe("A galaxy occurs twice among the host cutouts", row=name))
-    stamps.status.extend(numbers["status"].to_pylist())
-    x, y, *sky = (numbers[name].to_numpy() for name in ("x_offset_px", "y_offset_px", *_SKY))
-    stamps.sky_nmgy[first : first + len(x)] = np.stack(sky, axis=1)
-    cutouts = {name: tabular.pixel_slots(table, name) for name in _PIXELS}
-    side, size = cutouts["image"].shape[-1], stamps.image.shape[-1]
+    first, k = len(stamps.status), len(inside)
+    names, status = (table[name].to_pylist() for name in ("host_id", "status"))
+    x, y, *sky = (table[name].to_numpy()[inside] for name in ("x_offset_px", "y_offset_px", *_SKY))
+    stamps.sky_nmgy[first : first + k] = np.stack(sky, axis=1)
+    cutouts = [tabular.pixel_slots(table, name) for name in _PIXELS]
+    side, size = cutouts[0].shape[-1], stamps.image.shape[-1]
     centre = (side - 1) / 2.0
-    corners: dict[tuple[int, int], list[int]] = {}
-    for i in range(len(inside)):
-        row = first + i
-        if stamps.status[row] != "ok":
+    rows, x0, y0 = np.full(k, -1), np.zeros(k, np.int64), np.zeros(k, np.int64)
+    for i, row in enumerate(inside.tolist()):
+        if stamps.row_of.setdefault(names[row], first + i) != first + i:
+            raise DataError(describe("A galaxy occurs twice among the host cutouts", row=names[row]))
+        stamps.status.append(status[row])
+        if status[row] != "ok":
             continue
-        window = crop_about(centre + x[i], centre + y[i], size)
+        window = crop_about(centre + float(x[i]), centre + float(y[i]), size)
         if not (0 <= window.x0 <= side - size and 0 <= window.y0 <= side - size):
-            stamps.status[row] = "cutout_too_small"
+            stamps.status[-1] = "cutout_too_small"
             continue
-        stamps.offset_px[row] = window.x_offset_px, window.y_offset_px
-        corners.setdefault((window.x0, window.y0), []).append(i)
-    # Galaxies are central, so the stamps of a row group begin at few different corners.
-    for (x0, y0), some in corners.items():
-        chosen = np.array(some)
-        for name, cutout in cutouts.items():
-            crop = cutout[inside[chosen], ..., y0 : y0 + size, x0 : x0 + size]
-            getattr(stamps, name)[first + chosen] = crop
+        rows[i], x0[i], y0[i] = row, window.x0, window.y0
+        stamps.offset_px[first + i] = window.x_offset_px, window.y_offset_px
+    _fill(stamps, slice(first, first + k), cutouts, rows, x0, y0, bits, lit_px)
 
 
-def _judge(stamps: HostStamps, release: Release, max_bad_pixel_frac: float, photon_noise: bool) -> None:
+def _blank(stamps: HostStamps, bits: NDArray[np.int32], lit_px: NDArray[np.int64]) -> None:
+    """Fill the last row, which stands for a host that is not there."""
+    none, bands = np.zeros(1, np.int64), stamps.image.shape[1]
+    planes = np.zeros((0, bands, 0, 0), np.float32)
+    cutouts = [planes, planes, np.zeros((0, 0, 0), np.int32)]
+    last = slice(len(stamps.image) - 1, None)
+    _fill(stamps, last, cutouts, none - 1, none, none, bits, lit_px)
+
+
+def _fill(
+    stamps: HostStamps,
+    rows: slice,
+    cutouts: list[NDArray[Any]],
+    of_cutout: NDArray[np.int64],
+    x0: NDArray[np.int64],
+    y0: NDArray[np.int64],
+    bits: NDArray[np.int32],
+    lit_px: NDArray[np.int64],
+) -> None:
+    # The machine code is loaded on the first pixels, not with the package.
+    from darkhaloscope.stamps.hostpixel_kernels import cut_stamps
+
+    good = stamps.good.view(np.uint8)
+    into = (stamps.image, stamps.invvar, stamps.maskbits, good, stamps.good_px, lit_px, stamps.nan_px)
+    cut_stamps(*cutouts, of_cutout, x0, y0, bits, *(array[rows] for array in into))
+
+
+def _judge(
+    stamps: HostStamps, lit_px: NDArray[np.int64], max_bad_pixel_frac: float, photon_noise: bool
+) -> None:
     """Replace ``ok`` by the first reason why the pixels of a host cannot carry a stamp."""
-    # The compiler is loaded on the first pixels, not with the package.
-    from darkhaloscope.stamps.hostpixel_kernels import inspect_pixels
-
-    bits = np.array([release.pixel_mask(band) for band in BANDS], np.int32)
-    lit_px = np.empty(stamps.good_px.shape, np.int64)
-    inspect_pixels(
-        stamps.image,
-        stamps.invvar,
-        stamps.maskbits,
-        bits,
-        stamps.good.view(np.uint8),
-        stamps.good_px,
-        lit_px,
-        stamps.nan_px,
-    )
     good_share = stamps.good_px / float(stamps.image.shape[-1] ** 2)
     for row, status in enumerate(stamps.status):
         if status != "ok":
