@@ -45,6 +45,8 @@ _TINY = np.float32(1e-14)  # a ray on the lens centre gives 0, not 0/0
 _ZERO = np.float32(0.0)
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
+_QUARTER = np.float32(0.25)
+_TURNING = np.float32(3.0)
 _HALF_DIAGONAL = np.float32(math.sqrt(0.5))
 _NEAR = np.float32(1e-6)
 _MANY = np.float32(1e4)
@@ -321,11 +323,16 @@ def count_rays(
         hit = column * column + row * row <= limit * limit
         # n00 ... n11 hold a factor 2 b, hence the half.
         tangent_x, tangent_y = -y_lens / r, x_lens / r
+        # 2 kappa at the point of the cell that is nearest to the lens, where the source is compressed most.
+        near = max(psi - radius, _QUARTER * psi)
         along_x, along_y = n00 * tangent_x + n01 * tangent_y, n10 * tangent_x + n11 * tangent_y
-        right = _HALF / psi * (tangent_x * cos - tangent_y * sin)
-        up = _HALF / psi * (tangent_x * sin + tangent_y * cos)
+        right = _HALF / near * (tangent_x * cos - tangent_y * sin)
+        up = _HALF / near * (tangent_x * sin + tangent_y * cos)
         across = density * math.sqrt((right_x - along_x * right) ** 2 + (right_y - along_y * right) ** 2)
         upward = density * math.sqrt((up_x - along_x * up) ** 2 + (up_y - along_y * up) ** 2)
+        if psi < _TURNING * radius:  # the tangential direction turns within the cell
+            across = max(across, upward)
+            upward = across
         j = min(np.int32(min(across, _MANY) + _ROUND_UP), most)
         k = min(np.int32(min(upward, _MANY) + _ROUND_UP), most)
         kind[i] = (j - np.int32(1)) + most * (k - np.int32(1)) if hit else np.int32(-1)

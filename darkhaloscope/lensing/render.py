@@ -47,6 +47,7 @@ FloatArray = NDArray[np.float64]
 _CHUNK = 16  # scenes at a time: buffers stay in the processor's cache
 _BOX_STEP_PX = 8
 _BOX_MAX_PX = 512
+_SHARP_FWHM_PX = 3.0  # below it light moved to the centre of a half-pixel cell is seen
 _PERIOD_BOX_PX = 32  # boxes smaller than this have the period of this one
 _ALIAS_FWHM = 5.6  # nearest alias of any light, in FWHM of the widest band
 _ALIAS_STEP_PX = 4
@@ -123,7 +124,9 @@ def render_lensed(
     flux_nmgy : array_like, shape (n, bands)
         Unlensed flux.
     quality : {"draft", "standard", "fine"} or Sampling
-        A level of :data:`LENSED`, or rays and cells outright.
+        A level of ``sampling.LENSED``, with the errors of ``sampling.LENSED_ACCURACY``
+        (standard: 0.04 % of the peak in the median scene, 0.3 % in the worst, 0.2 % in
+        flux, 0.016 px in the centroid), or rays and cells outright.
 
     Returns
     -------
@@ -192,7 +195,8 @@ def render_unlensed(
     rotation_rad, flip : array_like, shape (n,) or scalar
         Orientation of the template.
     quality : {"draft", "standard", "fine"} or Sampling
-        A level of :data:`UNLENSED`, or rays and cells outright.
+        A level of ``sampling.UNLENSED``, with the errors of ``sampling.UNLENSED_ACCURACY``,
+        or rays and cells outright.
 
     Returns
     -------
@@ -259,13 +263,13 @@ def _render(
     image = np.empty((n, bands, size_px, size_px), np.float32)
     magnification = np.empty(n)
     moffat_a = moffat_scale_arcsec(scenes.psf_fwhm_arcsec)
-    cell_arcsec = pixel_scale_arcsec / sampling.cells_per_px
-    cell_flux = (cell_arcsec / template_scale_arcsec) ** 2  # template pixels per cell
     with _ONE_RENDER, _blas().limit(limits=1, user_api="blas"):
         for spec, rows in _chunks(grids(scenes, constants, size_px, pixel_scale_arcsec, sampling)):
             matrices = parity_basis(spec)
             buffers = _buffers(spec, bands, padded_px, offsets.shape[2])
             count = rows.size
+            cell_arcsec = pixel_scale_arcsec / spec.cells_per_px
+            cell_flux = (cell_arcsec / template_scale_arcsec) ** 2  # template pixels per cell
             kernels.place_templates(templates, rows, buffers.templates[:count])
             kernels.shoot_rays(
                 buffers.templates[:count].reshape(count, -1),
@@ -328,16 +332,18 @@ def grids(
     fwhm_px = scenes.psf_fwhm_arcsec / pixel_scale_arcsec
     cutoff = np.searchsorted(_CUTOFFS, _CUTOFF_FWHM / fwhm_px.min(axis=1)).clip(max=len(_CUTOFFS) - 1)
     alias = np.ceil(fwhm_px.max(axis=1) * _ALIAS_FWHM / _ALIAS_STEP_PX).astype(np.int64) * _ALIAS_STEP_PX
-    keys = np.stack([box, cutoff, alias], axis=1)
+    sharp = (fwhm_px.min(axis=1) < _SHARP_FWHM_PX) & (sampling.aliasing is not None)
+    cells = sampling.cells_per_px + sharp
+    keys = np.stack([box, cutoff, alias, cells], axis=1)
     for key in np.unique(keys, axis=0):
         rows = np.flatnonzero((keys == key).all(axis=1))
-        box_px, at, alias_px = (int(v) for v in key)
+        box_px, at, alias_px, cells_per_px = (int(v) for v in key)
         spec = GridSpec(
             size_px=size_px,
             box_px=box_px,
-            cells_per_px=sampling.cells_per_px,
+            cells_per_px=cells_per_px,
             period_px=2 * math.ceil((max(box_px, _PERIOD_BOX_PX) + size_px) / 4.0) + alias_px,
-            cutoff=min(_CUTOFFS[at], 0.5 * sampling.cells_per_px),
+            cutoff=min(_CUTOFFS[at], 0.5 * cells_per_px),
         )
         yield spec, rows
 

@@ -187,7 +187,8 @@ def plan_lensed(
     if scene.keys() != known:
         wrong = sorted(scene.keys() ^ known)
         raise TypeError(describe("Scene", expected="every argument of render_lensed, no other", got=wrong))
-    sampling = sampling_of(quality, LENSED)
+    # Tensors have as many rays in every cell.
+    sampling = sampling_of(quality, LENSED)._replace(aliasing=None)
     extents = _rows_of("extent_px", extent_px, None, np.float64)
     n = extents.shape[0]
     scenes = Scenes.of(n, **{name: _on_host(value) for name, value in scene.items()})
