@@ -204,7 +204,11 @@ def pixels(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[Any]:
 
 
 def read_row_groups(
-    path: str | Path, rows: Sequence[int] | NDArray[np.intp], columns: Sequence[str]
+    path: str | Path,
+    rows: Sequence[int] | NDArray[np.intp],
+    columns: Sequence[str],
+    *,
+    as_stored: bool = False,
 ) -> Iterator[tuple[pa.Table, NDArray[np.intp]]]:
     """Stream the row groups of a file that hold the given rows.
 
@@ -216,11 +220,14 @@ def read_row_groups(
         Rows of the file, ascending.
     columns : sequence of str
         Columns to read.
+    as_stored : bool
+        Leave pixels in the form they have in the file, which is quicker;
+        :func:`pixel_slots` reads both.
 
     Yields
     ------
     table : pyarrow.Table
-        A whole row group; :func:`pixel_slots` gives its pixels.
+        A whole row group.
     rows : ndarray of int
         The given rows that lie in it, counted from its first row.
 
@@ -247,7 +254,8 @@ def read_row_groups(
             stop = start + file.metadata.row_group(group).num_rows
             inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)] - start
             if len(inside):
-                yield file.read_row_group(group, columns=names, use_threads=False), inside
+                table = file.read_row_group(group, columns=names, use_threads=False)
+                yield table if as_stored else _from_file(table), inside
             start = stop
 
 

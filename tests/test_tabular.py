@@ -226,9 +226,12 @@ def test_only_the_row_groups_that_hold_the_rows_are_read(tmp_path):
     assert [inside.tolist() for _, inside in groups] == [[1, 3], [0, 1]]
     assert [group["id"].to_pylist() for group, _ in groups] == [["r0", "r1", "r2", "r3"], ["r8", "r9"]]
     assert groups[0][0].column_names == ["id", "raw"]
-    slots = tabular.pixel_slots(groups[1][0], "raw")
-    assert slots.shape == (2, 4, 4)
-    assert slots[0].tobytes() == bits(table, "raw", 8)
+    [(stored, _)] = tabular.read_row_groups(tmp_path / "a.parquet", [8], ["raw"], as_stored=True)
+    for group in (groups[1][0], stored):
+        slots = tabular.pixel_slots(group, "raw")
+        assert slots.shape == (2, 4, 4)
+        assert slots[0].tobytes() == bits(table, "raw", 8)
+    assert groups[1][0]["raw"].type == table["raw"].type
     with pytest.raises(DataError, match="nope"):
         list(tabular.read_row_groups(tmp_path / "a.parquet", [0], ["nope"]))
 

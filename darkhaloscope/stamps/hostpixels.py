@@ -139,8 +139,9 @@ def load_host_stamps(
     )
     lit_px = np.empty((n + 1, bands), np.int64)
     bits = np.array([release.pixel_mask(band) for band in BANDS], np.int32)
+    columns = [*_SCALARS, *_PIXELS]
     for part in located:
-        for table, inside in tabular.read_row_groups(part["path"], part["rows"], [*_SCALARS, *_PIXELS]):
+        for table, inside in tabular.read_row_groups(part["path"], part["rows"], columns, as_stored=True):
             _cut(stamps, table, inside, bits, lit_px)
     _blank(stamps, bits, lit_px)
     _judge(stamps, lit_px, max_bad_pixel_frac, photon_noise)

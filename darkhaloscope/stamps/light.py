@@ -7,6 +7,7 @@ placed where a share of the arc's light lies. Hosts are not changed here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -117,7 +118,7 @@ def added_light(
     Returns
     -------
     list of Light
-        That of positives and that of matched-light rows.
+        That of positives and, if there are any, that of matched-light rows.
 
     Raises
     ------
@@ -129,6 +130,8 @@ def added_light(
     arcs = _arcs(rows, positive, hosts, sources, geometry, experiment)
     status[positive] = arcs.status
 
+    if not (kind == MATCHED_LIGHT).any():
+        return [arcs]
     matched = _without(unlensed_faults, rows, kind == MATCHED_LIGHT, status, hosts, sources, geometry)
     twin_of = _twins_of(rows, matched, arcs, twins, hosts, sources, geometry, experiment)
     status[matched[~twin_of.usable]] = "twin_lost"
@@ -331,12 +334,7 @@ def _light_radii_px(
     fwhm = SHARP_FWHM_ARCSEC * one
     sharp = _lensed(twins, hosts, sources, geometry, experiment, fwhm_arcsec=fwhm, flux_nmgy=one).image
     offset = hosts.offset_px[[hosts.row_of[name] for name in twins["host_id"].to_pylist()]]
-    radius = np.array(
-        [
-            light_radius_px(image[0], place, share)
-            for image, place, share in zip(sharp, offset.reshape(-1, 2), quantile, strict=True)
-        ]
-    )
+    radius = light_radii_px(sharp[:, 0], offset.reshape(-1, 2), quantile)
     size_arcsec2 = _second_moments_px2(templates_of(twins, sources)) * sources.pixel_scale_arcsec**2
     seeing_arcsec2 = moffat_scale_arcsec(SHARP_FWHM_ARCSEC) ** 2 / (MOFFAT_BETA - 2.0)
     spread_px2 = (size_arcsec2 + seeing_arcsec2) / geometry.pixel_scale_arcsec**2
@@ -351,29 +349,35 @@ def _second_moments_px2(templates: Images) -> FloatArray:
     return np.asarray(np.einsum("ni,i->n", light, squared) / light.sum(axis=1, dtype=np.float64))
 
 
-def light_radius_px(light: Images, offset_px: Any, quantile: float) -> float:
-    """Return the radius about the galaxy that holds a given share of light.
+def light_radii_px(light: Images, offset_px: Any, quantile: Any) -> FloatArray:
+    """Return the radius about each galaxy that holds a given share of light.
 
     Parameters
     ----------
-    light : ndarray, shape (size, size)
+    light : ndarray of float32, shape (n, size, size)
         Noiseless light, any unit.
-    offset_px : (x, y)
-        Galaxy minus stamp centre.
-    quantile : float
-        Share of the light, in (0, 1).
+    offset_px : array_like, shape (n, 2)
+        Galaxy minus stamp centre, x and y.
+    quantile : array_like, shape (n,)
+        Shares of the light, in (0, 1).
 
     Returns
     -------
-    float
+    ndarray, shape (n,)
         Unit: px. Within annuli of a quarter of a pixel the share grows linearly.
     """
-    radius = StampGeometry(light.shape[-1], 1.0).radius_px(float(offset_px[0]), float(offset_px[1]))
-    annulus = (radius / _RADIAL_BIN_PX).astype(np.intp).ravel()
-    weight = np.maximum(light.astype(np.float64).ravel(), 0.0)
-    share = np.concatenate([[0.0], np.cumsum(np.bincount(annulus, weights=weight))])
-    edges = np.arange(len(share)) * _RADIAL_BIN_PX
-    return float(np.interp(quantile * share[-1], share, edges))
+    # The machine code is loaded with the first matched light, not with the package.
+    from darkhaloscope.stamps.light_kernels import sum_annuli
+
+    offset = np.ascontiguousarray(offset_px, dtype=np.float64)
+    reach_px = (light.shape[-1] + 2.0 * np.abs(offset).max(initial=0.0)) / np.sqrt(2.0)
+    sums = np.empty((len(light), math.ceil(reach_px / _RADIAL_BIN_PX) + 1))
+    sum_annuli(np.ascontiguousarray(light), offset, 1.0 / _RADIAL_BIN_PX, sums)
+    share = np.concatenate([np.zeros((len(light), 1)), np.cumsum(sums, axis=1)], axis=1)
+    edges_px = np.arange(share.shape[1]) * _RADIAL_BIN_PX
+    return np.array(
+        [np.interp(q * s[-1], s, edges_px) for q, s in zip(np.asarray(quantile), share, strict=True)]
+    )
 
 
 def _renderer(experiment: Experiment) -> Renderer:

@@ -10,7 +10,7 @@ from darkhaloscope.lensing.geometry import StampGeometry
 from darkhaloscope.lensing.render import render_lensed
 from darkhaloscope.schema import per_band
 from darkhaloscope.sources import open_sources
-from darkhaloscope.stamps.light import light_radius_px
+from darkhaloscope.stamps.light import light_radii_px
 
 SCALE_ARCSEC = 0.262
 LENS = (
@@ -92,7 +92,7 @@ def test_light_radius_is_a_quantile():
     light = np.exp(-0.5 * (radius / 6.0) ** 2).astype(np.float32)
     for quantile in (0.1, 0.5, 0.9):
         expected = 6.0 * np.sqrt(-2.0 * np.log(1.0 - quantile))
-        assert light_radius_px(light, (0.25, -0.25), quantile) == pytest.approx(expected, abs=0.1)
+        assert light_radii_px(light[None], [(0.25, -0.25)], [quantile])[0] == pytest.approx(expected, abs=0.1)
 
 
 def test_light_that_misses_the_stamp_is_named(world, rows):
@@ -105,3 +105,18 @@ def test_matched_light_without_its_twin_is_a_bug(world, rows):
     alone = stamp_world.of_kind(rows, "matched_light").slice(0, 1)
     with pytest.raises(ContractError, match="twin_task_id"):
         stamp_world.stamps_of(world, alone)
+
+
+def test_light_radii_are_those_of_each_image_alone():
+    """A radius sums the light of its own image about its own galaxy, whatever lies beside it."""
+    rng = np.random.Generator(np.random.Philox(key=4))
+    light = rng.uniform(-0.1, 1.0, (5, 64, 64)).astype(np.float32)
+    offset, quantile = rng.uniform(-3.0, 3.0, (5, 2)), rng.uniform(0.05, 0.95, 5)
+    found = light_radii_px(light, offset, quantile)
+    for i in range(5):
+        radius = StampGeometry(64, 1.0).radius_px(*offset[i])
+        order = np.argsort(radius, axis=None)
+        share = np.cumsum(np.maximum(light[i], 0.0).ravel()[order].astype(np.float64))
+        expected = radius.ravel()[order][np.searchsorted(share, quantile[i] * share[-1])]
+        assert found[i] == pytest.approx(expected, abs=0.25)
+        assert light_radii_px(light[i : i + 1], offset[i : i + 1], quantile[i : i + 1])[0] == found[i]
