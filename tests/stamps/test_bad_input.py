@@ -27,32 +27,32 @@ BAD = 1  # the row of ``positives`` that is spoilt
 NULLED = ("magnification", "arc_flux_r_nmgy", "arc_snr_footprint_r", "image", "invvar", "maskbits")
 
 BAD_VALUES = [
-    ("theta_e_arcsec", 0.0),
-    ("theta_e_arcsec", -1.0),
-    ("theta_e_arcsec", float("nan")),
-    ("theta_e_arcsec", None),
-    ("theta_e_arcsec", 1300.0),  # milliarcsec
-    ("psf_fwhm_r_arcsec", 0.0),
-    ("psf_fwhm_r_arcsec", float("nan")),
-    ("psf_fwhm_r_arcsec", -1.3),
-    ("psf_fwhm_r_arcsec", 1.3 / PX_ARCSEC),  # pixels
-    ("psf_fwhm_z_arcsec", 0.00036),  # degrees
-    ("lens_q", 0.0),
-    ("lens_q", 0.1),
-    ("lens_q", 1.5),  # major over minor
-    ("lens_q", float("nan")),
-    ("gamma1", 0.9),
-    ("gamma2", float("inf")),
-    ("lens_phi_rad", float("nan")),
-    ("src_rotation_rad", None),
-    ("src_flip", None),
-    ("src_x_arcsec", float("nan")),
-    ("src_y_arcsec", 1e6),
-    ("lens_x_arcsec", 40.0),
-    ("src_mag_r", float("nan")),
-    ("src_mag_g", None),
-    ("src_mag_r", -500.0),
-    ("src_mag_z", float("inf")),
+    ("theta_e_arcsec", 0.0, "bad_theta_e_arcsec"),
+    ("theta_e_arcsec", -1.0, "bad_theta_e_arcsec"),
+    ("theta_e_arcsec", float("nan"), "bad_theta_e_arcsec"),
+    ("theta_e_arcsec", None, "bad_theta_e_arcsec"),
+    ("theta_e_arcsec", 1300.0, "image_too_large"),  # milliarcsec
+    ("psf_fwhm_r_arcsec", 0.0, "bad_psf_fwhm"),
+    ("psf_fwhm_r_arcsec", float("nan"), "bad_psf_fwhm"),
+    ("psf_fwhm_r_arcsec", -1.3, "bad_psf_fwhm"),
+    ("psf_fwhm_r_arcsec", 1.3 / PX_ARCSEC, "bad_psf_fwhm"),  # pixels
+    ("psf_fwhm_z_arcsec", 0.00036, "bad_psf_fwhm"),  # degrees
+    ("lens_q", 0.0, "bad_lens_q"),
+    ("lens_q", 0.1, "bad_lens_q"),
+    ("lens_q", 1.5, "bad_lens_q"),  # major over minor
+    ("lens_q", float("nan"), "bad_lens_q"),
+    ("gamma1", 0.9, "bad_shear"),
+    ("gamma2", float("inf"), "bad_shear"),
+    ("lens_phi_rad", float("nan"), "bad_lens_phi_rad"),
+    ("src_rotation_rad", None, "bad_src_rotation_rad"),
+    ("src_flip", None, "bad_src_flip"),
+    ("src_x_arcsec", float("nan"), "bad_src_x_arcsec"),
+    ("src_y_arcsec", 1e6, "image_too_large"),
+    ("lens_x_arcsec", 40.0, "light_off_stamp"),
+    ("src_mag_r", float("nan"), "bad_src_mag"),
+    ("src_mag_g", None, "bad_src_mag"),
+    ("src_mag_r", -500.0, "bad_src_mag"),
+    ("src_mag_z", float("inf"), "bad_src_mag"),
 ]
 
 
@@ -83,10 +83,11 @@ def assert_only_the_bad_row_is_lost(found, clean, bad=BAD):
             assert found.slice(row, 1).equals(clean.slice(row, 1))
 
 
-@pytest.mark.parametrize(("column", "value"), BAD_VALUES)
-def test_one_bad_value_costs_one_row(world, positives, clean, column, value):
+@pytest.mark.parametrize(("column", "value", "status"), BAD_VALUES)
+def test_one_bad_value_costs_one_row(world, positives, clean, column, value, status):
     found = stamp_world.stamps_of(world, spoilt(positives, column, value))
     assert found["task_id"].equals(positives["task_id"])
+    assert found["status"][BAD].as_py() == status
     assert_only_the_bad_row_is_lost(found, clean)
 
 
