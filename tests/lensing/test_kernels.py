@@ -91,6 +91,52 @@ def test_rays_follow_the_compression_of_the_source():
     assert rms[0].max() < 0.5 * rms[1].max()
 
 
+@pytest.mark.parametrize("rays", [2, 5])
+def test_no_cell_is_skipped_of_which_a_ray_meets_the_template(rays):
+    """Cells of many rays are the averages of cells of one ray each, which are tested one by one."""
+    scenes = hard_scenes(8, seed=7)
+    bright_to_the_edge = np.ones_like(scenes["templates"][:, :24, :24]) / 24**2
+    padded, _, constants, scale = prepared(scenes | {"templates": bright_to_the_edge})
+    n_cells, cell = 96, 0.262
+    coarse = shoot(padded, constants, scale, cell, n_cells, Sampling(1, rays), 0.0)
+    fine = shoot(padded, constants, scale, cell / rays, n_cells * rays, Sampling(rays, 1), 0.0)
+    expected = fine.reshape(8, n_cells, rays, n_cells, rays).mean(axis=(2, 4))
+    np.testing.assert_allclose(coarse, expected, atol=2e-3 * expected.max())
+    assert ((coarse != 0) == (expected != 0)).all()
+
+
+def test_number_of_rays_follows_the_jacobian():
+    """Rays along x and y against the distance by which neighbouring rays really part."""
+    _, _, constants, _ = prepared(hard_scenes(20, seed=10))
+    cell, most, density = np.float32(0.131), 16, np.float32(0.131 / 1.5)
+    rng = np.random.Generator(np.random.Philox(11))
+    for s in constants.astype(np.float32):
+        c, frame = tuple(s[4:16]), (s[2], s[3], np.float32(0), np.float32(0), s[17], s[18])
+        x, y = rng.uniform(-2.5, 2.5, (2, 30)).astype(np.float32)
+        far = (
+            np.hypot(s[4] * (s[2] * x + s[3] * y), s[2] * y - s[3] * x) > 5 * cell
+        )  # else it changes in a cell
+        x, y = x[far], y[far]
+        kind = np.empty(x.size, np.int32)
+        kernels.count_rays(
+            c, frame, np.float32(1e6), np.float32(1), cell, density, np.int32(most), x, y, kind
+        )
+
+        def place(dx, dy, c=c, s=s, x=x, y=y):
+            wide = (x.astype(np.float64) + dx, y.astype(np.float64) + dy)
+            on_axes = (s[2] * wide[0] + s[3] * wide[1], s[2] * wide[1] - s[3] * wide[0])
+            return np.array(
+                [kernels.meet(c, np.float64(u), np.float64(v))[:2] for u, v in zip(*on_axes, strict=True)]
+            ).T
+
+        half = 0.01
+        for rays, (dx, dy) in ((kind % most + 1, (half, 0)), (kind // most + 1, (0, half))):
+            parted = np.hypot(*(place(dx, dy) - place(-dx, -dy))) / (2 * half)
+            asked = density * parted
+            assert (rays >= np.minimum(np.floor(asked * 0.97 + 0.5), most)).all()
+            assert (rays <= np.minimum(1.35 * asked + 2.0, most)).all()
+
+
 def test_patterns_are_centred_and_even():
     offsets, counts = ray_patterns(Sampling(2, 3))
     for across in range(1, 4):
@@ -155,4 +201,5 @@ def test_ray_loop_uses_vector_instructions():
     register = "zmm" if "+avx512f" in features else "ymm"
     assert len(re.findall(rf"vsqrtps.*%{register}", assembly)) >= 8
     assert re.search(rf"vfmadd.*%{register}", assembly)
-    assert "vsqrtpd" not in assembly  # a double-precision constant would halve the speed
+    # A double-precision constant would halve the speed.
+    assert not re.search(r"v(sqrt|mul|fmadd\d+|cvtps2)pd.*%[yz]mm", assembly)
