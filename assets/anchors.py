@@ -68,7 +68,7 @@ def anchor_stamps(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.M
         table = stamps.cut_anchor_stamps(
             tabular.read_table(store.paths(catalog, ".parquet")),
             tabular.read_table(store.paths(bricks, ".parquet")),
-            survey_root=campaign.survey_path,
+            survey_root=campaign.survey,
             release=release,
             size_px=sizes.stamp_px,
         )

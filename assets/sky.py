@@ -34,7 +34,7 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
     release = get_release(campaign.release)
 
     def build(staging: Path) -> Built:
-        table = survey_bricks.read_footprint(campaign.survey_path, release)
+        table = survey_bricks.read_footprint(campaign.survey, release)
         part = tabular.write_table(staging / "bricks.parquet", BRICKS, table)
         figures.footprint_map(table, staging / "footprint.png")
         usable = table.filter(pc.equal(table["status"], survey_bricks.OK))
@@ -56,7 +56,7 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
         build=build,
         config_hash=hash_json([campaign.release]),
         code_version=_CODE,
-        inputs=survey_inputs.table_hashes(campaign.survey_path, release),
+        inputs=survey_inputs.table_hashes(campaign.survey, release),
         schema=BRICKS.label,
         reuse=campaign.reuse,
     )
@@ -75,7 +75,7 @@ def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
 
     def build(staging: Path) -> Built:
         bricks = tabular.read_table(campaign.store.paths(source, ".parquet"))
-        table = survey_parents.select_parents(campaign.survey_path, release, tile, bricks)
+        table = survey_parents.select_parents(campaign.survey, release, tile, bricks)
         part = tabular.write_table(staging / "parents.parquet", PARENTS, table)
         return Built(
             rows={part.path: part.rows},
@@ -99,7 +99,7 @@ def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
         code_version=_CODE,
         inputs={
             "footprint": source.content_hash,
-            **survey_inputs.sweep_hash(campaign.survey_path, release),
+            **survey_inputs.sweep_hash(campaign.survey, release),
         },
         schema=PARENTS.label,
         reuse=campaign.reuse,
@@ -119,7 +119,7 @@ def host_cutouts(
         units = survey_hosts.plan_host_units(
             tabular.read_table(store.paths(parents, ".parquet")),
             tabular.read_table(store.paths(bricks, ".parquet")),
-            survey_root=campaign.survey_path,
+            survey_root=campaign.survey,
             release=get_release(campaign.release),
             size_px=sizes.host_stamp_px,
             staging=staging,

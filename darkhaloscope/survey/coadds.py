@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +25,7 @@ from darkhaloscope.survey import layout
 from darkhaloscope.survey.bricks import candidate_bricks
 from darkhaloscope.survey.fits_tables import UNREADABLE, open_fits
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import Root, open_root
 
 OK = "ok"
 OFF_EDGE = "off_edge"
@@ -113,7 +113,7 @@ class BrickCoadd:
 
     Parameters
     ----------
-    root : path
+    root : Root
         Survey root.
     release : Release
         Bands and bad bits.
@@ -123,8 +123,8 @@ class BrickCoadd:
         Stamps that will be cut, to choose between sections and whole planes.
     """
 
-    def __init__(self, root: str | Path, release: Release, brickname: str, stamps: int = 1) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Root, release: Release, brickname: str, stamps: int = 1) -> None:
+        self.root = open_root(root)
         self.release = release
         self.brickname = brickname
         self._stamps = stamps
@@ -242,13 +242,12 @@ class BrickCoadd:
         plane = self._planes.get((product, band))
         if plane is None:
             plane = self._open(product, band)
-        path = layout.coadd_path(self.root, self.brickname, product, band)
         try:
             section = np.asarray(plane[y[0] : y[1], x[0] : x[1]])
         except UNREADABLE as error:
             raise self._unreadable(product, band, str(error)) from error
         if section.shape != (y[1] - y[0], x[1] - x[0]):
-            raise self._unreadable(product, band, f"section of {path.name} has shape {section.shape}")
+            raise self._unreadable(product, band, f"section has shape {section.shape}")
         return section
 
     def _open(self, product: str, band: str | None) -> Any:
@@ -272,8 +271,8 @@ class BrickCoadd:
 
     def _image_hdu(self, product: str, band: str | None) -> Any:
         """Open a file and return its image extension: extension 1, as fpack writes it."""
-        path = layout.coadd_path(self.root, self.brickname, product, band)
         try:
+            path = self.root.path(layout.coadd_file(self.release, self.brickname, product, band))
             hdus = self._stack.enter_context(open_fits(path, f"Coadd {product}"))
             hdu = hdus[1]
             if not isinstance(hdu, fits.CompImageHDU | fits.ImageHDU) or len(hdu.shape) != 2:
@@ -312,7 +311,7 @@ class BrickCoadd:
 
     def _unreadable(self, product: str, band: str | None, got: str) -> CoaddError:
         label = _label(product, band)
-        path = layout.coadd_directory(self.root, self.brickname)
+        path = self.root.where(layout.coadd_directory(self.release, self.brickname))
         return CoaddError(
             f"unreadable_{label}",
             describe(f"Coadd {label} of brick {self.brickname} cannot be used", file=path, got=got),
@@ -320,7 +319,7 @@ class BrickCoadd:
 
 
 def cut_positions(
-    root: str | Path,
+    root: Root,
     release: Release,
     bricks: pa.Table,
     ra_deg: ArrayLike,
@@ -332,7 +331,7 @@ def cut_positions(
 
     Parameters
     ----------
-    root : path
+    root : Root
         Survey root.
     release : Release
         Bands, scale, bad bits.
@@ -375,7 +374,7 @@ def cut_positions(
 
 
 def _cut_brick(
-    root: str | Path,
+    root: Root,
     release: Release,
     name: str,
     ra: FloatArray,

@@ -25,6 +25,7 @@ from darkhaloscope.survey.coadds import OK, Cutout, cut_positions, no_cutout
 from darkhaloscope.survey.parents import SELECTIONS
 from darkhaloscope.survey.photometry import magnitude
 from darkhaloscope.survey.release import Release, get_release
+from darkhaloscope.survey.roots import Root, open_root
 from darkhaloscope.survey.skylevel import brick_sky_nmgy
 from darkhaloscope.tabular import write_table
 from darkhaloscope.units import Unit, UnitResult
@@ -43,7 +44,7 @@ def plan_host_units(
     parents: pa.Table,
     bricks: pa.Table,
     *,
-    survey_root: str | Path,
+    survey_root: Root,
     release: Release,
     size_px: int,
     staging: str | Path,
@@ -59,8 +60,8 @@ def plan_host_units(
         Schema ``PARENTS``.
     bricks : pyarrow.Table
         Schema ``BRICKS``; neighbours of other tiles included.
-    survey_root : path
-        Survey root, absolute for engines on other machines.
+    survey_root : Root
+        Survey root; absolute for engines on other machines.
     release : Release
         Bands, scale, bad bits.
     size_px : int
@@ -88,6 +89,7 @@ def plan_host_units(
     for name, value in (("size_px", size_px), ("unit_hosts", unit_hosts)):
         if value < 1:
             raise ConfigError(describe("Size of host units", field=name, expected="at least 1", got=value))
+    settings = open_root(survey_root).settings
     rows = _sampled(parents, profile_max_hosts, include_ids)
     rows = rows.sort_by([("brickname", "ascending"), ("host_id", "ascending")])
     names = rows["brickname"].to_pylist()
@@ -102,7 +104,7 @@ def plan_host_units(
                 {
                     "unit_id": f"hosts-{len(units):05d}",
                     "output": str(Path(staging) / f"hosts-{len(units):05d}.parquet"),
-                    "survey_root": str(survey_root),
+                    "survey_root": settings.as_dict(),
                     "release": release.name,
                     "size_px": size_px,
                     "hosts": _json_columns(part),
@@ -181,7 +183,7 @@ def _bricks_around(bricks: pa.Table, hosts: pa.Table, release: Release) -> pa.Ta
 
 
 def _sky_levels(
-    root: str, release: Release, bricks: pa.Table, names: set[str]
+    root: Root, release: Release, bricks: pa.Table, names: set[str]
 ) -> dict[str, NDArray[np.float64]]:
     """Return sky level per band (nMgy/px) of each brick that gave pixels."""
     known = bricks["brickname"].to_pylist()

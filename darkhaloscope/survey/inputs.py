@@ -6,15 +6,14 @@ their name, so a sweep counts by name and size.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from darkhaloscope.errors import MissingDataError, describe
 from darkhaloscope.hashing import hash_json, sha256_file
 from darkhaloscope.survey import layout
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import Root, open_root
 
 
-def table_hashes(root: str | Path, release: Release) -> dict[str, str]:
+def table_hashes(root: Root, release: Release) -> dict[str, str]:
     """Return the hash of every brick table below a survey root.
 
     Raises
@@ -23,7 +22,9 @@ def table_hashes(root: str | Path, release: Release) -> dict[str, str]:
         If a table does not exist.
     """
     hashes = {}
-    for path in (layout.all_bricks(root), layout.brick_summary(root, release)):
+    files = open_root(root)
+    for relative in (layout.ALL_BRICKS, release.brick_summary):
+        path = files.path(relative)
         if not path.is_file():
             raise MissingDataError(
                 describe("Brick table not found", file=path, hint="check the survey root and the release")
@@ -32,7 +33,8 @@ def table_hashes(root: str | Path, release: Release) -> dict[str, str]:
     return hashes
 
 
-def sweep_hash(root: str | Path, release: Release) -> dict[str, str]:
-    """Return one hash over names and sizes of the sweeps below a survey root."""
-    listing = [[file.path.name, file.path.stat().st_size] for file in layout.sweep_files(root, release)]
-    return {"sweeps": hash_json(sorted(listing))}
+def sweep_hash(root: Root, release: Release) -> dict[str, str]:
+    """Return one hash over names and, where they are at hand, sizes of the sweeps below a survey root."""
+    files = open_root(root)
+    listing = [[sweep.relative, files.size(sweep.relative)] for sweep in layout.sweep_files(files, release)]
+    return {"sweeps": hash_json(listing)}

@@ -5,7 +5,6 @@ Reads sweeps and applies ``cuts``; no pixel is read.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from darkhaloscope.schema import PARENTS
 from darkhaloscope.survey import cuts
 from darkhaloscope.survey.fits_tables import Columns
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import Root
 from darkhaloscope.survey.sweeps import iter_sources
 
 SELECTIONS = ("lrg_v1", "lrg_v2", "lrg_v3", "lrg_v4", "lrg_v5", "lrg_desi", "early_bright")
@@ -42,12 +42,12 @@ _COLUMNS = (
 )
 
 
-def select_parents(root: str | Path, release: Release, tile: str, bricks: pa.Table) -> pa.Table:
+def select_parents(root: Root, release: Release, tile: str, bricks: pa.Table) -> pa.Table:
     """Select the parent galaxies of one tile from the sweeps.
 
     Parameters
     ----------
-    root : path
+    root : Root
         Survey root.
     release : Release
         Bands, limits, mask bits.

@@ -21,6 +21,7 @@ from darkhaloscope.survey.healpix import chord, unit_vectors
 from darkhaloscope.survey.layout import SweepFile
 from darkhaloscope.survey.photometry import DepthIvar, depth_mag_from_ivar
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import Root, SurveyRoot, open_root
 
 CHUNK_ROWS = 200_000
 """Rows of a sweep in memory at a time."""
@@ -53,7 +54,7 @@ class Matches:
 
 
 def iter_sources(
-    root: str | Path,
+    root: Root,
     release: Release,
     columns: Sequence[str],
     *,
@@ -64,7 +65,7 @@ def iter_sources(
 
     Parameters
     ----------
-    root : path
+    root : Root
         Survey root.
     release : Release
         Which sweeps, and which ``RELEASE`` numbers are legal.
@@ -89,16 +90,18 @@ def iter_sources(
     """
     wanted = np.unique(np.asarray(brickids, dtype=np.int64))
     names = list(dict.fromkeys((*IDENTITY, *columns)))
-    for sweep in sweeps_of_box(root, release, box):
-        for chunk in iter_columns(sweep.path, names, _WHAT, CHUNK_ROWS):
+    files = open_root(root)
+    for sweep in sweeps_of_box(files, release, box):
+        path = files.path(sweep.relative)
+        for chunk in iter_columns(path, names, _WHAT, CHUNK_ROWS):
             keep = np.isin(chunk["BRICKID"], wanted)
             if keep.any():
                 rows = {name: values[keep] for name, values in chunk.items()}
-                yield _checked(rows, release, sweep.path)
+                yield _checked(rows, release, path)
 
 
 def match_sources(
-    root: str | Path,
+    root: Root,
     release: Release,
     ra_deg: ArrayLike,
     dec_deg: ArrayLike,
@@ -111,7 +114,7 @@ def match_sources(
 
     Parameters
     ----------
-    root : path
+    root : Root
         Survey root.
     release : Release
         Which sweeps.
@@ -135,11 +138,13 @@ def match_sources(
     found = np.zeros(len(ra), dtype=bool)
     result: Columns = {}
     vectors = unit_vectors(ra, dec)
-    for sweep in layout.sweep_files(root, release):
+    files = open_root(root)
+    for sweep in layout.sweep_files(files, release):
         near = _in_box(ra, dec, sweep)
         if not near.any():
             continue
-        for chunk in iter_columns(sweep.path, names, _WHAT, CHUNK_ROWS):
+        path = files.path(sweep.relative)
+        for chunk in iter_columns(path, names, _WHAT, CHUNK_ROWS):
             legal = (
                 np.arange(len(chunk["RA"]))
                 if types is None
@@ -154,7 +159,7 @@ def match_sources(
             if not closer.any():
                 continue
             rows = {name: values[index[closer]] for name, values in chunk.items()}
-            rows = _checked(rows, release, sweep.path)
+            rows = _checked(rows, release, path)
             for name, values in rows.items():
                 if name not in result:
                     result[name] = np.zeros(len(ra), dtype=values.dtype)
@@ -171,7 +176,7 @@ def match_sources(
 
 
 def sweeps_of_box(
-    root: str | Path, release: Release, box: tuple[float, float, float, float]
+    root: SurveyRoot, release: Release, box: tuple[float, float, float, float]
 ) -> list[SweepFile]:
     """List the sweeps that overlap a box in degrees; ra1 > ra2 passes through 0.
 
@@ -193,7 +198,7 @@ def sweeps_of_box(
         raise MissingDataError(
             describe(
                 "No sweep covers this part of the sky",
-                file=Path(root) / release.sweep_directory,
+                file=root.where(release.sweep_directory),
                 expected=f"a sweep over RA {ra1:.2f} to {ra2:.2f}, Dec {dec1:.2f} to {dec2:.2f} deg",
                 got="none",
                 hint="copy the sweep of that box",

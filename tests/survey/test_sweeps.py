@@ -6,6 +6,7 @@ from darkhaloscope.errors import DataError, MissingDataError
 from darkhaloscope.survey import sweeps
 from darkhaloscope.survey.cuts import GALAXY_TYPES
 from darkhaloscope.survey.release import DR10_SOUTH
+from darkhaloscope.survey.roots import open_root
 
 BOX = (11.0, 13.0, 5.5, 6.5)
 
@@ -36,7 +37,12 @@ def test_sweeps_are_chosen_by_their_box(tmp_path):
     low = sky_tree.Brick("0050p050", 1, 5.0, 5.1, positions=[(200.0, 200.0)])
     across = sky_tree.Brick("3599m001", 2, 359.995, -0.1, positions=[(200.0, 200.0)])
     sky_tree.write_tree(tmp_path, [low, across])
-    names = lambda box: [s.path.name for s in sweeps.sweeps_of_box(tmp_path, DR10_SOUTH, box)]  # noqa: E731  # used four times below
+
+    def names(box):
+        return [
+            s.relative.rpartition("/")[2] for s in sweeps.sweeps_of_box(open_root(tmp_path), DR10_SOUTH, box)
+        ]
+
     assert names((4.9, 5.2, 5.05, 5.2)) == ["sweep-000p005-010p010.fits"]
     assert names((359.9, 0.05, -0.2, 0.0)) == ["sweep-350m005-360p000.fits"]
     with pytest.raises(MissingDataError, match=r"RA 100\.00 to 101\.00"):
