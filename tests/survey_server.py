@@ -20,12 +20,13 @@ class SurveyServer:
     """What was asked of the server, and what it is told to do.
 
     ``faults[path]`` are played in order, one per request, before the file is
-    served as it is.
+    served as it is; ``any_path`` before those, whatever is asked for.
     """
 
     def __init__(self, top: Path) -> None:
         self.top = top
         self.faults: dict[str, list[str]] = defaultdict(list)
+        self.any_path: list[str] = []
         self.requests: Counter[str] = Counter()
         self.at_once = 0
         self.most_at_once = 0
@@ -49,7 +50,8 @@ class Handler(BaseHTTPRequestHandler):
             survey.requests[relative] += 1
             survey.at_once += 1
             survey.most_at_once = max(survey.most_at_once, survey.at_once)
-            fault = survey.faults[relative].pop(0) if survey.faults[relative] else ""
+            planned = survey.any_path or survey.faults[relative]
+            fault = planned.pop(0) if planned else ""
         try:
             threading.Event().wait(survey.hold_s)
             self.answer(survey.top / relative, fault)
@@ -89,10 +91,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(top: Path) -> Iterator[SurveyServer]:
+def serving(top: Path, handler: type[Handler] = Handler) -> Iterator[SurveyServer]:
     """Serve a directory on this machine until the block ends."""
     server = SurveyServer(top)
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     http.survey = server
     server.url = f"http://127.0.0.1:{http.server_address[1]}"
     thread = threading.Thread(target=http.serve_forever, daemon=True)

@@ -108,6 +108,49 @@ def no_cutout(status: str, release: Release, brickname: str = "") -> Cutout:
     return Cutout(status, brickname, np.nan, np.nan, unknown, unknown.copy())
 
 
+def judge_pixels(
+    located: Cutout,
+    image: NDArray[np.float32],
+    invvar: NDArray[np.float32],
+    maskbits: NDArray[np.int32],
+    release: Release,
+) -> Cutout:
+    """Give a located cutout its pixels, or the status that says why they are no use.
+
+    Parameters
+    ----------
+    located : Cutout
+        With its offsets and, where known, its PSF.
+    image, invvar : ndarray of float32, shape (bands, size, size)
+        nMgy/px and 1/nMgy^2.
+    maskbits : ndarray of int32, shape (size, size)
+        DR10 MASKBITS.
+    release : Release
+        Bands and bad bits.
+
+    Returns
+    -------
+    Cutout
+        ``ok`` with pixels; ``non_finite`` or ``zero_invvar_<b>`` without.
+    """
+    used = np.isfinite(image) & np.isfinite(invvar) & (invvar > 0.0)
+    for k, band in enumerate(release.bands):
+        used[k] &= (maskbits & release.pixel_mask(band)) == 0
+    judged = replace(
+        located,
+        bad_pixel_frac=1.0 - used.mean(axis=(1, 2)),
+        nan_pixels=int((~np.isfinite(image)).sum() + (~np.isfinite(invvar)).sum()),
+    )
+    if judged.nan_pixels:
+        return replace(judged, status="non_finite")
+    low = (invvar.shape[-1] - min(CORE_PX, invvar.shape[-1])) // 2
+    core = invvar[:, low : invvar.shape[-1] - low, low : invvar.shape[-1] - low]
+    for k, band in enumerate(release.bands):
+        if not (core[k] > 0.0).any():
+            return replace(judged, status=f"zero_invvar_{band}")
+    return replace(judged, status=OK, image=image, invvar=invvar, maskbits=maskbits)
+
+
 class BrickCoadd:
     """The coadds of one brick, opened when first needed and closed together.
 
@@ -206,34 +249,11 @@ class BrickCoadd:
             seeing[k] = self._section("psfsize", band, (y, y + 1), (x, x + 1))[0, 0]
         seeing[~(seeing > 0.0)] = np.nan
 
-        finite = np.isfinite(image) & np.isfinite(invvar)
-        used = finite & (invvar > 0.0)
+        judged = judge_pixels(replace(located, psf_fwhm_arcsec=seeing), image, invvar, mask, self.release)
         for k, band in enumerate(bands):
-            used[k] &= (mask & self.release.pixel_mask(band)) == 0
-        judged = replace(
-            located,
-            psf_fwhm_arcsec=seeing,
-            bad_pixel_frac=1.0 - used.mean(axis=(1, 2)),
-            nan_pixels=int((~np.isfinite(image)).sum() + (~np.isfinite(invvar)).sum()),
-        )
-        status = self._status(judged, invvar)
-        if status != OK:
-            return replace(judged, status=status)
-        return replace(judged, status=OK, image=image, invvar=invvar, maskbits=mask)
-
-    def _status(self, cutout: Cutout, invvar: NDArray[np.float32]) -> str:
-        bands = self.release.bands
-        for k, band in enumerate(bands):
-            if not np.isfinite(cutout.psf_fwhm_arcsec[k]):
-                return f"no_psf_{band}"
-        if cutout.nan_pixels:
-            return "non_finite"
-        low = (invvar.shape[-1] - min(CORE_PX, invvar.shape[-1])) // 2
-        core = invvar[:, low : invvar.shape[-1] - low, low : invvar.shape[-1] - low]
-        for k, band in enumerate(bands):
-            if not (core[k] > 0.0).any():
-                return f"zero_invvar_{band}"
-        return OK
+            if np.isnan(seeing[k]):
+                return replace(judged, status=f"no_psf_{band}", image=None, invvar=None, maskbits=None)
+        return judged
 
     def _section(
         self, product: str, band: str | None, y: tuple[int, int], x: tuple[int, int]

@@ -82,6 +82,8 @@ class Release:
     dec_limit_deg : float
         At and above this declination and north of the Galactic plane the sky
         is BASS/MzLS's, elsewhere DECam's.
+    viewer_layer : str
+        Layer of the survey's viewer that serves these pixels and no others.
     sweep_directory, brick_summary : str
         Below the survey root. The sweeps are pinned to the directory in which
         the 598 bricks of the SUB_BLOB fault are repaired.
@@ -100,6 +102,7 @@ class Release:
     photsys: str
     region: str
     dec_limit_deg: float
+    viewer_layer: str
     sweep_directory: str
     brick_summary: str
     pixel_bits: Mapping[str, tuple[str, ...]]
@@ -173,6 +176,7 @@ DR10_SOUTH = Release(
     photsys="S",
     region="south",
     dec_limit_deg=32.375,
+    viewer_layer="ls-dr10-south",
     sweep_directory="south/sweep/10.1",
     brick_summary="south/survey-bricks-dr10-south.fits.gz",
     pixel_bits=_pixel_bits(("g", "r", "z")),
@@ -183,6 +187,7 @@ DR10_SOUTH = Release(
 DR9_SOUTH = replace(
     DR10_SOUTH,
     name="dr9-south",
+    viewer_layer="ls-dr9-south",
     release_numbers=(9010, 9012),
     sweep_directory="south/sweep/9.0",
     brick_summary="south/survey-bricks-dr9-south.fits.gz",
@@ -191,6 +196,7 @@ DR9_SOUTH = replace(
 DR9_NORTH = replace(
     DR9_SOUTH,
     name="dr9-north",
+    viewer_layer="ls-dr9-north",
     release_numbers=(9011,),
     photsys="N",
     region="north",

@@ -98,7 +98,7 @@ class WebTransport:
     def __init__(self, location: str, pause: Pause = time.sleep) -> None:
         import requests  # only remote roots need it
 
-        self._base = location.rstrip("/")
+        self.base = location.rstrip("/")
         self._pause = pause
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "dark-halo-scope"
@@ -111,7 +111,10 @@ class WebTransport:
 
     def download(self, relative: str, target: Path) -> int:
         """Write a file; a transfer that breaks is started again."""
-        url = f"{self._base}/{quote(relative)}"
+        return self.download_url(f"{self.base}/{quote(relative)}", target)
+
+    def download_url(self, url: str, target: Path) -> int:
+        """Write what an address answers."""
 
         def attempt() -> int:
             with self._get(url) as response:
@@ -128,7 +131,7 @@ class WebTransport:
 
     def names(self, directory: str) -> list[str]:
         """Return the names an index page links to."""
-        url = f"{self._base}/{quote(directory.rstrip('/'))}/"
+        url = f"{self.base}/{quote(directory.rstrip('/'))}/"
 
         def attempt() -> str:
             with self._get(url) as response:
