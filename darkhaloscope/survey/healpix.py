@@ -16,6 +16,8 @@ TILE_NSIDE = 8
 """Resolution of tiles, the partition keys of the sky: 7.3 deg a side."""
 
 _BOUNDARY_STEP = 128
+_COARSE_NSIDE = 512
+_BLOCK = 1 << 20
 
 
 def cell_ids(ra_deg: ArrayLike, dec_deg: ArrayLike, nside: int) -> NDArray[np.int64]:
@@ -95,10 +97,38 @@ class CellBoundary:
             self._tree = cKDTree(outline.reshape(-1, 3))
 
     def within(self, ra_deg: ArrayLike, dec_deg: ArrayLike, radius_deg: float) -> NDArray[np.bool_]:
-        """Say which positions lie nearer than ``radius_deg`` to an outline."""
-        vectors = unit_vectors(ra_deg, dec_deg)
+        """Say which positions lie nearer than ``radius_deg`` to an outline.
+
+        Whole small pixels are decided at once where every place in them lies
+        within the radius, or none does; what is left is measured one by one.
+        """
+        ra, dec = np.atleast_1d(np.asarray(ra_deg, float)), np.atleast_1d(np.asarray(dec_deg, float))
+        near = np.zeros(len(ra), dtype=bool)
         if self._tree is None or radius_deg <= 0.0:
-            return np.zeros(len(vectors), dtype=bool)
-        distance, _ = self._tree.query(vectors)
-        near: NDArray[np.bool_] = distance <= chord(radius_deg + self.margin_deg)
+            return near
+        limit_deg = radius_deg + self.margin_deg
+        for start in range(0, len(ra), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            near[block] = self._within(ra[block], dec[block], limit_deg)
         return near
+
+    def _within(
+        self, ra: NDArray[np.float64], dec: NDArray[np.float64], limit_deg: float
+    ) -> NDArray[np.bool_]:
+        pixels, place = np.unique(cell_ids(ra, dec, _COARSE_NSIDE), return_inverse=True)
+        reach = float(np.degrees(hp.max_pixrad(_COARSE_NSIDE)))
+        centres = np.stack(hp.pix2vec(_COARSE_NSIDE, pixels, nest=True), axis=-1)
+        distance = self._distance(centres, limit_deg + reach)
+        inside = distance <= chord(max(limit_deg - reach, 0.0))
+        open_pixels = ~inside & np.isfinite(distance)
+        near: NDArray[np.bool_] = inside[place]
+        rows = np.flatnonzero(open_pixels[place])
+        near[rows] = np.isfinite(self._distance(unit_vectors(ra[rows], dec[rows]), limit_deg))
+        return near
+
+    def _distance(self, vectors: NDArray[np.float64], limit_deg: float) -> NDArray[np.float64]:
+        """Return the chord to the nearest outline, infinite beyond the limit."""
+        assert self._tree is not None  # noqa: S101 # within() returns early without a tree
+        # The bound of the query is exclusive.
+        distance, _ = self._tree.query(vectors, distance_upper_bound=np.nextafter(chord(limit_deg), np.inf))
+        return np.asarray(distance, dtype=np.float64)
