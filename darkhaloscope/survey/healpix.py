@@ -128,7 +128,7 @@ class CellBoundary:
 
     def _distance(self, vectors: NDArray[np.float64], limit_deg: float) -> NDArray[np.float64]:
         """Return the chord to the nearest outline, infinite beyond the limit."""
-        assert self._tree is not None  # noqa: S101 # within() returns early without a tree
+        assert self._tree is not None  # within() returns early without a tree
         # The bound of the query is exclusive.
         distance, _ = self._tree.query(vectors, distance_upper_bound=np.nextafter(chord(limit_deg), np.inf))
         return np.asarray(distance, dtype=np.float64)
