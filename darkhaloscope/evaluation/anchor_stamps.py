@@ -21,7 +21,8 @@ from darkhaloscope.evaluation.pointing import OK, Pointed, point_anchors
 from darkhaloscope.evaluation.references import GROUND_IMAGING, Discovery
 from darkhaloscope.evaluation.visibility import SUBTRACTION, arc_visibility
 from darkhaloscope.schema import ANCHOR_STAMPS, BANDS
-from darkhaloscope.survey.coadds import Cutout, cut_positions
+from darkhaloscope.survey.coadds import cut_positions
+from darkhaloscope.survey.cutout import Cutout
 from darkhaloscope.survey.photometry import magnitude
 from darkhaloscope.survey.release import Release
 from darkhaloscope.survey.roots import Root

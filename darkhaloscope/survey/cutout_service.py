@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope.errors import ConfigError, DataError, describe
 from darkhaloscope.survey.cache import FileCache
-from darkhaloscope.survey.coadds import OUTSIDE, Cutout, judge_pixels, no_cutout
+from darkhaloscope.survey.cutout import OUTSIDE, Cutout, judge_pixels, no_cutout
 from darkhaloscope.survey.fits_tables import UNREADABLE, open_fits
 from darkhaloscope.survey.release import Release
 from darkhaloscope.survey.transport import WebTransport

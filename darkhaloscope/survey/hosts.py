@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from darkhaloscope.errors import ConfigError, describe
 from darkhaloscope.schema import HOSTS
 from darkhaloscope.streams import uniform
-from darkhaloscope.survey.coadds import OK, Cutout, cut_positions, no_cutout
+from darkhaloscope.survey.coadds import cut_positions
+from darkhaloscope.survey.cutout import OK, Cutout, no_cutout
 from darkhaloscope.survey.parents import SELECTIONS
 from darkhaloscope.survey.photometry import magnitude
 from darkhaloscope.survey.release import Release, get_release

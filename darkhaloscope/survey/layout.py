@@ -19,6 +19,9 @@ ALL_BRICKS = "survey-bricks.fits.gz"
 BAND_PRODUCTS = ("image", "invvar", "psfsize")
 """Coadd products read for every band."""
 
+MASK_PRODUCT = "maskbits"
+"""Coadd product read once for all bands."""
+
 _SWEEP = re.compile(r"^sweep-(\d{3})([pm])(\d{3})-(\d{3})([pm])(\d{3})\.fits$")
 
 
@@ -106,7 +109,7 @@ def ccd_table(release: Release, brickname: str) -> str:
 def required_coadds(brickname: str, bands: tuple[str, ...]) -> dict[str, str]:
     """Return what a usable brick must hold: label such as ``image-z`` to file name."""
     wanted = {f"{p}-{b}": coadd_name(brickname, p, b) for b in bands for p in BAND_PRODUCTS}
-    wanted["maskbits"] = coadd_name(brickname, "maskbits")
+    wanted[MASK_PRODUCT] = coadd_name(brickname, MASK_PRODUCT)
     return wanted
 
 
