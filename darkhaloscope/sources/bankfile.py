@@ -27,7 +27,7 @@ from darkhaloscope.hashing import canonical_json
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 TEMPLATE_PX = 96
 """Side of a template."""
@@ -42,12 +42,16 @@ NUMBER_COLUMNS = (
     "hlr_arcsec",
     "hlr_catalogue_arcsec",
     "mag_f814w",
+    "mag_auto",
     "z_phot",
     "snr",
     "flux",
     "flux_catalogue",
     "flux_fraction_in_box",
+    "blended_flux_fraction",
     "negative_flux_fraction",
+    "concentration",
+    "clumpiness",
     "segment_px",
     "background",
     "noise_sigma",
