@@ -10,16 +10,21 @@ import dagster as dg
 import pyarrow.compute as pc
 
 from assets.building import OWNER, Built, build_partition, fails_once, value_counts
+from assets.experiments import EXPERIMENT_NAMES, get_experiment
 from assets.partitions import TILE_PARTITIONS_NAME, tiles
 from darkhaloscope import tabular
+from darkhaloscope.artifacts import ArtifactStore
+from darkhaloscope.config import Split
 from darkhaloscope.hashing import code_version, hash_json
-from darkhaloscope.reports import figures, stamps_rgb
-from darkhaloscope.schema import BRICKS, HOSTS, PARENTS
+from darkhaloscope.reports import figures, figures_sky, stamps_rgb
+from darkhaloscope.schema import BRICKS, HOSTS, PARENTS, SKY_SPLITS
 from darkhaloscope.survey import bricks as survey_bricks
 from darkhaloscope.survey import hosts as survey_hosts
 from darkhaloscope.survey import inputs as survey_inputs
 from darkhaloscope.survey import parents as survey_parents
+from darkhaloscope.survey import split_files
 from darkhaloscope.survey.release import get_release
+from darkhaloscope.survey.tiles import SplitMap
 from resources.campaign import Campaign
 from resources.compute import Compute
 
@@ -64,6 +69,51 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
         TILE_PARTITIONS_NAME, campaign.store.record("footprint").summary["tiles"]
     )
     return result
+
+
+@dg.asset(deps=[footprint], kinds={"python", "parquet"}, **_COMMON)
+@fails_once
+def sky_splits(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
+    """Split of every sky cell, one map per way of dividing; a published cell never changes sides."""
+    store, source = campaign.store, campaign.store.record("footprint")
+    ways = [Split(), *(get_experiment(name).split for name in EXPERIMENT_NAMES)]
+
+    def build(staging: Path) -> Built:
+        bricks = tabular.read_table(store.paths(source, ".parquet"))
+        published = []
+        if store.has("sky_splits"):
+            previous = store.record("sky_splits")
+            # A damaged map is an error: dealt again, it would move galaxies between splits.
+            store.verify(previous)
+            published = store.paths(previous, ".parquet")
+        built = Built()
+        for one in split_files.publish_splits(bricks, ways, published, staging):
+            picture = f"{Path(one.part.path).stem}.png"
+            figures_sky.split_figure(one.splits, bricks, staging / picture)
+            built.rows[one.part.path] = one.part.rows
+            built.pictures.append(picture)
+            built.summary[one.part.path] = {"new_cells": one.new_cells, "shares": one.splits.shares()}
+        return built
+
+    return build_partition(
+        context,
+        store,
+        "sky_splits",
+        build=build,
+        config_hash=hash_json([way.model_dump() for way in ways]),
+        code_version=_CODE,
+        inputs={"footprint": source.content_hash},
+        schema=SKY_SPLITS.label,
+        reuse=campaign.reuse,
+    )
+
+
+def published_splits(store: ArtifactStore, split: Split) -> tuple[SplitMap, dict[str, str]]:
+    """Return the published map of a way of dividing the sky, and the input hash that names it."""
+    record = store.record("sky_splits")
+    name = split_files.split_file(split)
+    splits = split_files.read_splits(store.paths(record, ".parquet"), split)
+    return splits, {f"sky_splits/{name}": next(p.sha256 for p in record.parts if p.path == name)}
 
 
 @dg.asset(deps=[footprint], partitions_def=tiles, kinds={"python", "fits", "parquet"}, **_COMMON)

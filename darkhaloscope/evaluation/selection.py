@@ -35,7 +35,7 @@ from darkhaloscope.stamps.hostpixels import locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
 from darkhaloscope.stamps.kinds import POSITIVE
 from darkhaloscope.survey.healpix import unit_vectors
-from darkhaloscope.survey.tiles import assign_splits, cell_ids
+from darkhaloscope.survey.tiles import SplitMap, cell_ids
 from darkhaloscope.training.predict import LoadedModel, load_model
 
 RECORD_NAME = "selection_function.json"
@@ -56,7 +56,7 @@ def measure_selection(
     experiment: Experiment,
     profile: Profile,
     host_paths: Sequence[str | Path],
-    bricks: pa.Table,
+    splits: SplitMap,
     bank_path: str | Path,
     evaluation_path: str | Path,
     inputs: dict[str, str] | None = None,
@@ -75,8 +75,8 @@ def measure_selection(
     host_paths : sequence of path
         Host cutouts of every tile; only hosts in test cells and clear of known
         lenses are used.
-    bricks : pyarrow.Table
-        Schema ``BRICKS``, for the division of the sky.
+    splits : SplitMap
+        The published division of the sky.
     bank_path : path
         Source bank; only test sources are used.
     evaluation_path : path
@@ -112,7 +112,7 @@ def measure_selection(
             )
         )
     point = OperatingPoint.from_dict(evaluation["threshold"])
-    hosts = _test_hosts(host_paths, bricks, np.array(evaluation["positions_deg"]), experiment)
+    hosts = _test_hosts(host_paths, splits, np.array(evaluation["positions_deg"]), experiment)
     edges = experiment.evaluation
     with open_sources(experiment.sources.kind, bank_path) as sources:
         tasks = draw_tasks(hosts, sources, experiment, profile.selection_per_cell)
@@ -251,7 +251,7 @@ def summarise_cells(
 
 
 def _test_hosts(
-    paths: Sequence[str | Path], bricks: pa.Table, known_deg: NDArray[np.float64], experiment: Experiment
+    paths: Sequence[str | Path], splits: SplitMap, known_deg: NDArray[np.float64], experiment: Experiment
 ) -> pa.Table:
     """Return test hosts of the experiment's selection that are clear of known lenses."""
     table = pa.concat_tables([tabular.read_table(path, _HOST_COLUMNS) for path in paths])
@@ -261,7 +261,7 @@ def _test_hosts(
     )
     table = table.filter(wanted)
     ra, dec = table["ra"].to_numpy(), table["dec"].to_numpy()
-    usable = assign_splits(bricks, experiment.split).of(ra, dec) == "test"
+    usable = splits.of(ra, dec) == "test"
     usable &= ~_near(ra, dec, known_deg, experiment.hosts.anchor_exclusion_arcsec)
     hosts = table.filter(pa.array(usable))
     if hosts.num_rows == 0:

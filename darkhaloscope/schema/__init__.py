@@ -16,6 +16,7 @@ from darkhaloscope.schema.tables import (
     PARENTS,
     QUANTISED,
     SCORES,
+    SKY_SPLITS,
     STAMPS,
     per_band,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "PARENTS",
     "QUANTISED",
     "SCORES",
+    "SKY_SPLITS",
     "STAMPS",
     "Column",
     "Role",

@@ -121,6 +121,20 @@ BRICKS = TableSchema(
     ),
 )
 
+SKY_SPLITS = TableSchema(
+    "sky_splits",
+    1,
+    (
+        Column("healpix", _I64, _I, "", "HEALPix NESTED cell"),
+        Column("nside", _I32, _I, "", "resolution of the cells"),
+        Column("seed", _I64, _I, "", "seed of the assignment"),
+        Column("split", _STR, _I, "", "train, val or test; never changes once published"),
+        Column("fraction", _F64, _I, "", "share of galaxies and area promised to that split"),
+        Column("n_galaxies", _F64, _Q, "", "galaxies of the usable bricks in the cell"),
+        Column("area_deg2", _F64, _Q, "deg^2", "area of the usable bricks in the cell"),
+    ),
+)
+
 PARENTS = TableSchema(
     "lrg_parents",
     1,

@@ -12,7 +12,7 @@ from jobs.campaign import STEPS
 PROJECT = Path(__file__).resolve().parents[2]
 
 DESIGN = {
-    "sky": {"footprint", "lrg_parents", "host_cutouts"},
+    "sky": {"footprint", "sky_splits", "lrg_parents", "host_cutouts"},
     "sources": {"cosmos_bank"},
     "dataset": {"manifest", "injected_stamps", "training_shards"},
     "gates": {"gate_report", "model_gate_report"},
