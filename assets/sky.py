@@ -19,11 +19,12 @@ from darkhaloscope.hashing import code_version, hash_json
 from darkhaloscope.reports import figures, figures_sky, stamps_rgb
 from darkhaloscope.schema import BRICKS, HOSTS, PARENTS, SKY_SPLITS
 from darkhaloscope.survey import bricks as survey_bricks
+from darkhaloscope.survey import coverage, split_files
 from darkhaloscope.survey import hosts as survey_hosts
 from darkhaloscope.survey import inputs as survey_inputs
 from darkhaloscope.survey import parents as survey_parents
-from darkhaloscope.survey import split_files
 from darkhaloscope.survey.release import get_release
+from darkhaloscope.survey.roots import open_root
 from darkhaloscope.survey.tiles import SplitMap
 from resources.campaign import Campaign
 from resources.compute import Compute
@@ -50,6 +51,9 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
                 "bricks_ok": usable.num_rows,
                 "bricks": survey_bricks.status_counts(table),
                 "area_deg2": float(sum(usable["area_deg2"].to_pylist())),
+                **coverage.footprint_summary(
+                    coverage.tile_coverage(open_root(campaign.survey), release, table)
+                ),
             },
             pictures=["footprint.png"],
         )
@@ -61,7 +65,10 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
         build=build,
         config_hash=hash_json([campaign.release]),
         code_version=_CODE,
-        inputs=survey_inputs.table_hashes(campaign.survey, release),
+        inputs={
+            **survey_inputs.table_hashes(campaign.survey, release),
+            **survey_inputs.sweep_hash(campaign.survey, release),
+        },
         schema=BRICKS.label,
         reuse=campaign.reuse,
     )
@@ -116,20 +123,39 @@ def published_splits(store: ArtifactStore, split: Split) -> tuple[SplitMap, dict
     return splits, {f"sky_splits/{name}": next(p.sha256 for p in record.parts if p.path == name)}
 
 
-@dg.asset(deps=[footprint], partitions_def=tiles, kinds={"python", "fits", "parquet"}, **_COMMON)
+@dg.asset(
+    deps=[footprint, "anchor_catalog"],
+    partitions_def=tiles,
+    kinds={"python", "fits", "parquet"},
+    **_COMMON,
+)
 @fails_once
 def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
-    """Parent galaxies of a tile from the sweeps: every selection flag, and the first cut a row failed."""
-    release, tile = get_release(campaign.release), context.partition_key
-    source = campaign.store.record("footprint")
+    """Parent galaxies of a tile from the sweeps, with every flag and reason; lost sweeps are counted."""
+    release, store, tile = get_release(campaign.release), campaign.store, context.partition_key
+    source, known = store.record("footprint"), store.record("anchor_catalog")
+    bricks = survey_parents.bricks_of_tile(tabular.read_table(store.paths(source, ".parquet")), tile)
 
     def build(staging: Path) -> Built:
-        bricks = tabular.read_table(campaign.store.paths(source, ".parquet"))
-        table = survey_parents.select_parents(campaign.survey, release, tile, bricks)
+        parents = survey_parents.select_parents(
+            campaign.survey,
+            release,
+            tile,
+            bricks,
+            tabular.read_table(store.paths(known, ".parquet"), ["ra", "dec"]),
+        )
+        table = parents.table
+        if parents.coverage.lost:
+            context.log.warning(
+                f"tile {tile} is incomplete: {parents.coverage.area_lost_deg2:.3f} of "
+                f"{parents.coverage.area_deg2:.3f} deg2 lost with "
+                f"{[f'{sweep.name} ({sweep.status})' for sweep in parents.coverage.lost]}"
+            )
         part = tabular.write_table(staging / "parents.parquet", PARENTS, table)
         return Built(
             rows={part.path: part.rows},
             summary={
+                **parents.coverage.as_dict(),
                 "rejected": value_counts(table["reject_reason"]),
                 "selected": {
                     name: int(pc.sum(table[name]).as_py() or 0)
@@ -141,7 +167,7 @@ def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
 
     return build_partition(
         context,
-        campaign.store,
+        store,
         "lrg_parents",
         tile,
         build=build,
@@ -149,7 +175,8 @@ def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
         code_version=_CODE,
         inputs={
             "footprint": source.content_hash,
-            **survey_inputs.sweep_hash(campaign.survey, release),
+            "anchor_catalog": known.content_hash,
+            **survey_inputs.sweep_hash(campaign.survey, release, coverage.box_of(bricks)),
         },
         schema=PARENTS.label,
         reuse=campaign.reuse,

@@ -28,17 +28,30 @@ class Hosts(Section):
     Parameters
     ----------
     selection : str
-        Flag column of the parent sample: ``lrg_v1`` ... ``lrg_v5``,
-        ``lrg_desi`` or ``early_bright``.
+        Flag column of the parent sample: ``lrg_v1_raw`` ... ``lrg_v5_raw`` in
+        catalogued magnitudes as published, ``lrg_v1_dered`` ... corrected for
+        Galactic extinction; ``lrg_desi``; ``early_bright_raw`` or ``_dered``.
     max_bad_pixel_frac : float
         Largest share of bad pixels allowed in any band of the stamp.
     anchor_exclusion_arcsec : float
         No host lies closer to a known lens or look-alike than this.
     """
 
-    selection: Literal["lrg_v1", "lrg_v2", "lrg_v3", "lrg_v4", "lrg_v5", "lrg_desi", "early_bright"] = (
-        "lrg_v3"
-    )
+    selection: Literal[
+        "lrg_v1_raw",
+        "lrg_v2_raw",
+        "lrg_v3_raw",
+        "lrg_v4_raw",
+        "lrg_v5_raw",
+        "lrg_v1_dered",
+        "lrg_v2_dered",
+        "lrg_v3_dered",
+        "lrg_v4_dered",
+        "lrg_v5_dered",
+        "lrg_desi",
+        "early_bright_raw",
+        "early_bright_dered",
+    ] = "lrg_v3_raw"
     max_bad_pixel_frac: Fraction = 0.2
     anchor_exclusion_arcsec: Positive = 11.0
 

@@ -19,11 +19,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope.errors import ConfigError, describe
-from darkhaloscope.schema import HOSTS
+from darkhaloscope.schema import HOSTS, SELECTIONS
 from darkhaloscope.streams import uniform
 from darkhaloscope.survey.coadds import cut_positions
 from darkhaloscope.survey.cutout import OK, Cutout, no_cutout
-from darkhaloscope.survey.parents import SELECTIONS
 from darkhaloscope.survey.photometry import magnitude
 from darkhaloscope.survey.release import Release, get_release
 from darkhaloscope.survey.roots import Root, open_root

@@ -9,6 +9,7 @@ from __future__ import annotations
 from darkhaloscope.errors import MissingDataError, describe
 from darkhaloscope.hashing import hash_json, sha256_file
 from darkhaloscope.survey import layout
+from darkhaloscope.survey.coverage import Box, sweeps_of_box
 from darkhaloscope.survey.release import Release
 from darkhaloscope.survey.roots import Root, open_root
 
@@ -33,8 +34,19 @@ def table_hashes(root: Root, release: Release) -> dict[str, str]:
     return hashes
 
 
-def sweep_hash(root: Root, release: Release) -> dict[str, str]:
-    """Return one hash over names and, where they are at hand, sizes of the sweeps below a survey root."""
+def sweep_hash(root: Root, release: Release, box: Box | None = None) -> dict[str, str]:
+    """Return one hash over names and, where they are at hand, sizes of sweeps.
+
+    Parameters
+    ----------
+    root : Root
+        Survey root.
+    release : Release
+        Which sweeps.
+    box : (ra1, ra2, dec1, dec2), optional
+        Only those that meet this box in degrees, so that a sweep added
+        elsewhere changes nothing here; by default all.
+    """
     files = open_root(root)
-    listing = [[sweep.relative, files.size(sweep.relative)] for sweep in layout.sweep_files(files, release)]
-    return {"sweeps": hash_json(listing)}
+    sweeps = layout.sweep_files(files, release) if box is None else sweeps_of_box(files, release, box)
+    return {"sweeps": hash_json([[sweep.relative, files.size(sweep.relative)] for sweep in sweeps])}

@@ -77,7 +77,7 @@ def test_lineage_follows_the_data():
     parents = {
         name: {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys} for name in SPECS
     }
-    assert parents["lrg_parents"] == {"footprint"}
+    assert parents["lrg_parents"] == {"footprint", "anchor_catalog"}
     assert "host_cutouts" in parents["injected_stamps"]
     assert "gate_report" in parents["checkpoint"]
     assert "model_gate_report" in parents["anchor_evaluation"]

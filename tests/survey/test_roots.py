@@ -31,7 +31,7 @@ def test_footprint_parents_and_stamps_are_the_same_behind_a_web_server(tree, tmp
         for name, root in (("near", tree), ("far", far)):
             bricks = read_footprint(root, DR10_SOUTH)
             tile = bricks["tile"][0].as_py()
-            parents = select_parents(root, DR10_SOUTH, tile, bricks)
+            parents = select_parents(root, DR10_SOUTH, tile, bricks).table
             cut = coadds.cut_positions(
                 root, DR10_SOUTH, bricks, parents["ra"].to_numpy(), parents["dec"].to_numpy(), 65
             )
