@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.anchors import anchor_catalog
 from assets.building import OWNER, Built, build_partition, fails_once, value_counts
+from assets.enforcement import hold_bank
 from assets.experiments import get_experiment
 from assets.partitions import (
     all_tiles_of_one_experiment,
@@ -67,6 +68,7 @@ def manifest(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Materi
     experiment = get_experiment(name)
     hosts = store.record("host_cutouts", tile)
     bank, anchors = store.record("cosmos_bank"), store.record("anchor_catalog")
+    hold_bank(store, experiment.gates)
     splits, split_input = published_splits(store, experiment.split)
 
     def build(staging: Path) -> Built:
@@ -124,6 +126,7 @@ def injected_stamps(
     experiment = get_experiment(name)
     tasks, hosts = store.record("manifest", name, tile), store.record("host_cutouts", tile)
     bank = store.record("cosmos_bank")
+    hold_bank(store, experiment.gates)
 
     def build(staging: Path) -> Built:
         units = inject.plan_injection(

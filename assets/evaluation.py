@@ -7,7 +7,7 @@ import dagster as dg
 from assets.anchors import anchor_stamps
 from assets.building import OWNER, Built, build_partition, fails_once
 from assets.dataset import training_shards
-from assets.enforcement import hold_gates, hold_pointing
+from assets.enforcement import hold_bank, hold_gates, hold_pointing
 from assets.experiments import EXPERIMENT_NAMES, get_experiment
 from assets.gates import model_gate_report
 from assets.partitions import every_partition, experiments
@@ -104,6 +104,7 @@ def selection_function(context: dg.AssetExecutionContext, campaign: Campaign) ->
     store, sizes, name = campaign.store, campaign.sizes, context.partition_key
     experiment = get_experiment(name)
     model, bank = store.record("checkpoint", name), store.record("cosmos_bank")
+    hold_bank(store, experiment.gates)
     graded = store.record("anchor_evaluation", name)
     splits, split_input = published_splits(store, experiment.split)
     hosts = [store.record("host_cutouts", tile) for tile in campaign.campaign_tiles()]

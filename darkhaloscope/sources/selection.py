@@ -30,6 +30,7 @@ from darkhaloscope.sources.template import (
     segment,
     smoothed_sigma,
 )
+from darkhaloscope.survey.healpix import chord, unit_vectors
 
 ACS_F814W_ZEROPOINT_MAG = 25.94
 """AB magnitude of 1 count/s in the COSMOS F814W mosaics (GalSim's COSMOSCatalog)."""
@@ -261,13 +262,10 @@ def repeated_rows(catalog: RealGalaxyCatalog, order: NDArray[np.int64], arcsec: 
     arcsec : float
         Two galaxies nearer than this are one.
     """
-    ra, dec = np.radians(catalog.ra_deg), np.radians(catalog.dec_deg)
-    unit = np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
-    placed = np.flatnonzero(np.isfinite(unit).all(axis=1))
     close: dict[int, list[int]] = {}
-    for a, b in placed[cKDTree(unit[placed]).query_pairs(np.radians(arcsec / 3600.0), output_type="ndarray")]:
-        close.setdefault(int(a), []).append(int(b))
-        close.setdefault(int(b), []).append(int(a))
+    for a, b in repeated_positions(catalog.ra_deg, catalog.dec_deg, arcsec):
+        close.setdefault(a, []).append(b)
+        close.setdefault(b, []).append(a)
     reasons: dict[int, str] = {}
     idents: set[int] = set()
     first: set[int] = set()
@@ -280,3 +278,11 @@ def repeated_rows(catalog: RealGalaxyCatalog, order: NDArray[np.int64], arcsec: 
             first.add(row)
         idents.add(int(catalog.ident[row]))
     return reasons
+
+
+def repeated_positions(ra_deg: FloatArray, dec_deg: FloatArray, arcsec: float) -> list[tuple[int, int]]:
+    """Return the pairs of rows nearer to each other than ``arcsec``; a row without a position is in none."""
+    unit = unit_vectors(ra_deg, dec_deg)
+    placed = np.flatnonzero(np.isfinite(unit).all(axis=1))
+    pairs = placed[cKDTree(unit[placed]).query_pairs(chord(arcsec / 3600.0), output_type="ndarray")]
+    return [(int(a), int(b)) for a, b in np.sort(pairs, axis=1)]
