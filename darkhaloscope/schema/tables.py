@@ -302,6 +302,22 @@ _TRUTH = [
     Column("z_lens", _F64, _T, "", "lens redshift, null where none is assumed", nullable=True),
     Column("z_source", _F64, _T, "", "source redshift, null where unknown", nullable=True),
     Column(
+        "sigma_v_kms",
+        _F64,
+        _T,
+        "km/s",
+        "velocity dispersion of the deflector, null where none is assumed",
+        nullable=True,
+    ),
+    Column(
+        "lens_weight",
+        _F64,
+        _T,
+        "arcsec^2",
+        "rate of such lenses over the density they were drawn with, null where theta_E is not from a population",
+        nullable=True,
+    ),
+    Column(
         "light_quantile",
         _F64,
         _T,
@@ -312,11 +328,11 @@ _TRUTH = [
     Column("light_azimuth_rad", _F64, _T, "rad", "azimuth at which matched light is put", nullable=True),
 ]
 
-MANIFEST = TableSchema("manifest", 2, (*_IDENTITY, *_TRUTH, *_CONDITIONS))
+MANIFEST = TableSchema("manifest", 3, (*_IDENTITY, *_TRUTH, *_CONDITIONS))
 
 STAMPS = TableSchema(
     "stamps",
-    2,
+    3,
     (
         *_IDENTITY,
         *_TRUTH,
@@ -345,7 +361,7 @@ STAMPS = TableSchema(
             _F64,
             _R,
             "",
-            "weight that brings the rows back to the physical prior; 1 where S/N was not aimed at",
+            "weight that brings rows back to the physical prior; 1 where neither S/N nor theta_E was aimed at",
             nullable=True,
         ),
         *_pixels(),

@@ -28,6 +28,7 @@ from darkhaloscope.sources.bankfile import (
     write_bank,
 )
 from darkhaloscope.sources.library import SourceLibrary, open_sources
+from darkhaloscope.sources.matched_photometry import find_photometry, match_photometry, read_photometry
 from darkhaloscope.sources.psf import TARGET_FWHM_ARCSEC
 from darkhaloscope.sources.realgalaxy import RealGalaxyCatalog
 from darkhaloscope.sources.selection import (
@@ -55,6 +56,9 @@ SPLIT_FRACTIONS = (0.70, 0.15, 0.15)
 
 _SPLIT_SEED = 814
 """Fixed, so that a galaxy is on the same side in every bank ever built."""
+
+COLOURS = ("g_r", "r_z")
+"""Columns from a table of photometry beside the catalogue, NaN without one."""
 
 _BLOCK = 512
 
@@ -108,7 +112,7 @@ def build_bank(
     dict
         The bank's metadata: ``bank_id``, ``galaxies``, ``rejected`` (reason
         to count), ``splits``, size, magnitude and S/N quantiles,
-        ``deconvolved``, input hashes.
+        ``deconvolved``, coverage by ``photometry``, input hashes.
 
     Raises
     ------
@@ -143,8 +147,11 @@ def build_bank(
         ids = np.array([f"cosmos-{catalog.ident[row]}" for row in chosen.rows])
         order = np.argsort(ids)
         columns: dict[str, NDArray[Any]] = {
-            name: np.array([numbers[name] for numbers in chosen.numbers])[order] for name in NUMBER_COLUMNS
+            name: np.array([numbers[name] for numbers in chosen.numbers])[order]
+            for name in NUMBER_COLUMNS
+            if name not in COLOURS
         }
+        columns, coverage = _with_photometry(columns, find_photometry(catalog.path.parent))
         columns["source_id"] = ids[order]
         columns["split"] = assign_source_splits(columns["source_id"].tolist())
         columns["background_from"] = np.array(chosen.backgrounds)[order]
@@ -153,6 +160,7 @@ def build_bank(
         metadata = {
             **_provenance(catalog, max_galaxies, seed, limits),
             **_statistics(columns, chosen.rejected),
+            "photometry": coverage,
         }
         content = [sha256_bytes(templates[row].tobytes()) for row in order]
         metadata["bank_id"] = hash_json([metadata, columns["source_id"].tolist(), content])
@@ -167,6 +175,19 @@ def build_bank(
     with SourceBank.open(output_h5) as bank:
         check_bank(bank, limits)
     return metadata
+
+
+def _with_photometry(
+    columns: dict[str, NDArray[Any]], table: Path | None
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any] | None]:
+    """Add measured colours, and redshifts where the catalogue has none; and say how many were matched."""
+    if table is None:
+        nothing = np.full(len(columns["ra_deg"]), np.nan)
+        return {**columns, **dict.fromkeys(COLOURS, nothing)}, None
+    matched = match_photometry(read_photometry(table), columns["ra_deg"], columns["dec_deg"])
+    z_phot = np.where(np.isfinite(columns["z_phot"]), columns["z_phot"], matched.z_phot)
+    added = {"g_r": matched.g_r, "r_z": matched.r_z, "z_phot": z_phot}
+    return {**columns, **added}, {"table": table.name, **matched.coverage()}
 
 
 def input_hashes(catalog_dir: str | Path) -> dict[str, str]:
@@ -350,6 +371,8 @@ def _check_pixel_scale(catalog: RealGalaxyCatalog) -> None:
 
 def _input_hashes(catalog: RealGalaxyCatalog) -> dict[str, str]:
     files = [catalog.path, catalog.fits_path, *catalog.image_files(), *catalog.psf_files()]
+    table = find_photometry(catalog.path.parent)
+    files += [] if table is None else [table]
     return {path.name: sha256_file(path) for path in files}
 
 

@@ -44,6 +44,8 @@ NUMBER_COLUMNS = (
     "mag_f814w",
     "mag_auto",
     "z_phot",
+    "g_r",
+    "r_z",
     "snr",
     "flux",
     "flux_catalogue",
@@ -241,6 +243,16 @@ class SourceBank:
     def snr(self) -> FloatArray:
         """Flux in the segmentation over its white-noise error, shape (n,)."""
         return self.columns["snr"]
+
+    @property
+    def g_r(self) -> FloatArray:
+        """Measured g - r (AB), NaN where there is no photometry, shape (n,)."""
+        return self.columns["g_r"]
+
+    @property
+    def r_z(self) -> FloatArray:
+        """Measured r - z (AB), NaN where there is no photometry, shape (n,)."""
+        return self.columns["r_z"]
 
     @property
     def pixel_scale_arcsec(self) -> float:

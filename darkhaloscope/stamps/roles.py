@@ -8,6 +8,7 @@ What is drawn for a lens does not belong here.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -103,6 +104,7 @@ def classify_hosts(
     hosts: pa.Table,
     splits: Splits,
     anchors: pa.Table | None,
+    unfit: Callable[[NDArray[Any]], NDArray[np.bool_]] | None = None,
 ) -> HostUse:
     """Say of every host whether it is used and, if not, the first rule against it.
 
@@ -120,6 +122,9 @@ def classify_hosts(
         Split of a position.
     anchors : pyarrow.Table or None
         ANCHORS rows, anywhere on the sky.
+    unfit : callable, optional
+        Given the split of every host, says which cannot be lenses in the range
+        of the experiment (``deflectors``).
 
     Returns
     -------
@@ -165,6 +170,8 @@ def classify_hosts(
         (rejected != "", rejected),
         (near, "near_anchor"),
     ]
+    if unfit is not None:
+        catalogue.append((unfit(split), "no_einstein_radius"))
     reason = _first_reason(len(ids), [*pixels, *catalogue])
     if experiment.controls.hard_negatives:
         usable = _first_reason(len(ids), pixels) == USED
