@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,16 @@ from darkhaloscope.survey.photometry import magnitude
 from darkhaloscope.survey.release import Release, get_release
 from darkhaloscope.survey.roots import Root, open_root
 from darkhaloscope.survey.skylevel import brick_sky_nmgy
-from darkhaloscope.tabular import write_table
+from darkhaloscope.tabular import open_writer
 from darkhaloscope.units import Unit, UnitResult
 
 UNIT_FUNCTION = "darkhaloscope.survey.hosts:cut_hosts"
 """Dotted name of the unit function."""
 
 REJECTED = "rejected_parent"
+
+WRITE_ROWS = 128
+"""Rows, at least, that are written together: several row groups."""
 
 _SAMPLE_SEED = 0
 _BRICK_COLUMNS = ("brickname", "ra", "dec", "ra1", "ra2", "dec1", "dec2")
@@ -130,23 +133,48 @@ def cut_hosts(unit: Unit) -> UnitResult:
         ``rows`` and ``statuses`` (rows per status).
     """
     release = get_release(unit["release"])
-    size = int(unit["size_px"])
     hosts: dict[str, Any] = unit["hosts"]
     bricks = pa.table(unit["bricks"])
-    listed = frozenset(unit["listed"])
-    n = len(hosts["host_id"])
-    chosen = [i for i in range(n) if not hosts["reject_reason"][i] or hosts["host_id"][i] in listed]
-    pick = {name: [hosts[name][i] for i in chosen] for name in ("ra", "dec", "brickname")}
+    statuses: Counter[str] = Counter()
+    ready: list[pa.Table] = []
+    with open_writer(unit["output"], HOSTS) as writer:
+        for start, stop in _bricks_of(hosts["brickname"]):
+            rows = {name: values[start:stop] for name, values in hosts.items()}
+            table = _cut_rows(unit, release, bricks, rows)
+            statuses.update(table["status"].to_pylist())
+            ready.append(table)
+            if sum(t.num_rows for t in ready) >= WRITE_ROWS or stop == len(hosts["host_id"]):
+                # The pixels of one brick, or of few small ones, are all that is held.
+                writer.write(pa.concat_tables(ready).combine_chunks())
+                ready = []
+    assert writer.part is not None
+    return {
+        "rows": writer.part.rows,
+        "statuses": dict(sorted(statuses.items())),
+        "sha256": writer.part.sha256,
+    }
+
+
+def _bricks_of(names: list[str]) -> list[tuple[int, int]]:
+    """Return the first and one past the last row of each brick, rows being sorted by brick."""
+    edges = [0, *(i for i in range(1, len(names)) if names[i] != names[i - 1]), len(names)]
+    return list(pairwise(edges))
+
+
+def _cut_rows(unit: Unit, release: Release, bricks: pa.Table, rows: dict[str, list[Any]]) -> pa.Table:
+    """Cut the hosts of one brick."""
+    size, listed = int(unit["size_px"]), frozenset(unit["listed"])
+    n = len(rows["host_id"])
+    chosen = [i for i in range(n) if not rows["reject_reason"][i] or rows["host_id"][i] in listed]
+    pick = {name: [rows[name][i] for i in chosen] for name in ("ra", "dec", "brickname")}
     cut = cut_positions(
         unit["survey_root"], release, bricks, pick["ra"], pick["dec"], size, pick["brickname"]
     )
-    cutouts: list[Cutout] = [no_cutout(REJECTED, release, name) for name in hosts["brickname"]]
+    cutouts: list[Cutout] = [no_cutout(REJECTED, release, name) for name in rows["brickname"]]
     for i, cutout in zip(chosen, cut, strict=True):
         cutouts[i] = cutout
     sky = _sky_levels(unit["survey_root"], release, bricks, {c.brickname for c in cutouts})
-    table = HOSTS.table(_host_columns(hosts, cutouts, sky, release, size), size)
-    write_table(unit["output"], HOSTS, table)
-    return {"rows": n, "statuses": dict(sorted(Counter(table["status"].to_pylist()).items()))}
+    return HOSTS.table(_host_columns(rows, cutouts, sky, release, size), size)
 
 
 def _sampled(parents: pa.Table, max_hosts: int | None, include_ids: Collection[str]) -> pa.Table:
@@ -221,8 +249,6 @@ def _host_columns(
     for i in np.flatnonzero(ok):
         image[i], invvar[i] = cutouts[i].image, cutouts[i].invvar
         mask[i] = cutouts[i].maskbits  # type: ignore[assignment]  # a cutout with status ok has all planes
-        # A unit of full size holds half a GB of stamps; they are not kept twice.
-        cutouts[i] = replace(cutouts[i], image=None, invvar=None, maskbits=None)
     copied = ["host_id", "ra", "dec", "tile", "type", "shape_r_arcsec", "ebv", "reject_reason"]
     data: dict[str, Any] = {name: _plain(hosts[name]) for name in copied}
     data |= {f"is_{selection}": hosts[f"is_{selection}"] for selection in SELECTIONS}
