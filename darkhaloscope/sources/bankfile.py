@@ -60,6 +60,9 @@ NUMBER_COLUMNS = (
     "ra_deg",
     "dec_deg",
 )
+_METADATA = ("bank_id", "pixel_scale_arcsec", "template_px", "psf_fwhm_arcsec", "deconvolved", "limits")
+"""What every bank says of itself."""
+
 _BLOCK = 512
 _KEPT_BYTES = 1 << 26  # of templates whose pages a process keeps
 
@@ -158,7 +161,8 @@ class SourceBank:
         MissingDataError
             If there is no file.
         DataError
-            If it is not a complete bank of this format version.
+            If it is not a complete bank of this format version, its metadata lacks
+            a key, or its templates have another pixel scale.
         """
         path = Path(path)
         if not path.is_file():
@@ -197,6 +201,7 @@ class SourceBank:
                     hint="the file is truncated or damaged: materialise cosmos_bank again",
                 )
             ) from error
+        _check_metadata(metadata, path)
         count = len(columns["source_id"])
         if offset is None or shape != (count, TEMPLATE_PX, TEMPLATE_PX):
             raise DataError(
@@ -240,11 +245,6 @@ class SourceBank:
         return self.columns["z_phot"]
 
     @property
-    def snr(self) -> FloatArray:
-        """Flux in the segmentation over its white-noise error, shape (n,)."""
-        return self.columns["snr"]
-
-    @property
     def g_r(self) -> FloatArray:
         """Measured g - r (AB), NaN where there is no photometry, shape (n,)."""
         return self.columns["g_r"]
@@ -253,6 +253,11 @@ class SourceBank:
     def r_z(self) -> FloatArray:
         """Measured r - z (AB), NaN where there is no photometry, shape (n,)."""
         return self.columns["r_z"]
+
+    @property
+    def snr(self) -> FloatArray:
+        """Flux in the segmentation over its white-noise error, shape (n,)."""
+        return self.columns["snr"]
 
     @property
     def pixel_scale_arcsec(self) -> float:
@@ -327,6 +332,32 @@ class SourceBank:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _check_metadata(metadata: Mapping[str, Any], path: Path) -> None:
+    for key in _METADATA:
+        if key not in metadata:
+            raise DataError(
+                describe(
+                    "Source bank lacks metadata",
+                    file=path,
+                    field=key,
+                    got=f"only {sorted(metadata)}",
+                    hint="materialise cosmos_bank again",
+                )
+            )
+    for key, expected in (("pixel_scale_arcsec", TEMPLATE_SCALE_ARCSEC), ("template_px", TEMPLATE_PX)):
+        if metadata[key] != expected:
+            raise DataError(
+                describe(
+                    "Source bank has templates of another geometry",
+                    file=path,
+                    field=key,
+                    expected=expected,
+                    got=metadata[key],
+                    hint="the renderer takes templates of this geometry only: materialise cosmos_bank again",
+                )
+            )
 
 
 def _text(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.bytes_]:
