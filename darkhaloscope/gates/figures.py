@@ -170,6 +170,26 @@ def draw_flux(path: Path, measured: Measured, limit: float) -> str:
     return _save(figure, path)
 
 
+def draw_arc_colours(path: Path, measured: Measured) -> str | None:
+    """Draw the colours of the arcs, and beside those recorded (P3); None where no arc has a colour."""
+    if "points" not in measured:
+        return None
+    seen, said = (np.asarray(measured["points"][name]) for name in ("measured", "recorded"))
+    figure = Figure(figsize=(6.4, 2.9), layout="constrained")
+    plane, *panels = figure.subplots(1, 3)
+    plane.plot(said[:, 0], said[:, 1], "o", ms=3.5, mfc="none", mec="0.7", mew=0.6, label="recorded")
+    plane.plot(seen[:, 0], seen[:, 1], ".", ms=2.5, color=COLOURS["positive"], label="measured")
+    plane.set_xlabel("g - r [mag]")
+    plane.set_ylabel("r - z [mag]")
+    plane.legend(fontsize=7)
+    for c, (axes, label) in enumerate(zip(panels, ("g - r", "r - z"), strict=True)):
+        axes.axline((0.0, 0.0), slope=1.0, color="0.75", lw=0.8, zorder=0)
+        axes.plot(said[:, c], seen[:, c], ".", ms=2.5, color=COLOURS["positive"])
+        axes.set_xlabel(f"{label} recorded [mag]")
+        axes.set_ylabel("measured on the stamp", fontsize=8)
+    return _save(figure, path)
+
+
 def draw_roc(path: Path, views: Mapping[str, Measured], title: str) -> str:
     """Draw the ROC curves of a probe, one panel per view (S2, S2p)."""
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")

@@ -67,6 +67,7 @@ GATES: dict[str, GateSpec] = {
         GateSpec("L3", "Source-disjoint splits", "Is a source galaxy in two splits?", SHARDS),
         GateSpec("L4", "Promised proportions", "Have the splits the promised share of the sky?", SHARDS),
         GateSpec("P1", "Right flux", "Is the added flux what an independent renderer adds?", SHARDS),
+        GateSpec("P3", "Arc colours", "Have arcs colours like galaxies, and those recorded?", SHARDS),
         GateSpec("P4", "Galaxies, not noise", "Is the source bank galaxies, not noise?", COSMOS_BANK),
         GateSpec("S1", "Normalisation statistics", "Do median, MAD or clipping tell the class?", SHARDS),
         GateSpec("S2", "Aperture light", "Is aperture light enough to tell the class?", SHARDS),

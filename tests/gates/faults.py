@@ -164,6 +164,55 @@ def one_colour(table: pa.Table) -> pa.Table:
     return changed(table, image=image)
 
 
+def same_colour(table: pa.Table, *, recorded: bool) -> pa.Table:
+    """Arcs all in one colour, recorded as it is or as the sources have it (P3; L35)."""
+
+    def blue(flux: NDArray[np.float64], _row: int) -> NDArray[np.float64]:
+        return np.array([0.75, 1.0, 0.82]) * flux[1]
+
+    changed_table = repainted(table, blue)
+    if not recorded:
+        return changed_table
+    r = values(table, "src_mag_r").astype(float)
+    g, z = (r - 2.5 * np.log10(share) for share in (0.75, 0.82))
+    return changed(
+        changed_table,
+        **{f"src_mag_{b}": pa.array(m, mask=np.isnan(m)) for b, m in (("g", g), ("z", z))},
+    )
+
+
+def swapped_bands(table: pa.Table) -> pa.Table:
+    """Arcs whose g and z images changed places (P3)."""
+    return repainted(table, lambda flux, _row: flux[::-1])
+
+
+def anothers_colours(table: pa.Table) -> pa.Table:
+    """Arcs in the colours of the next row's source: recorded, drawn, and never applied (P3; L34)."""
+    mags = {b: values(table, f"src_mag_{b}").astype(float) for b in "grz"}
+    rows = np.flatnonzero(kinds(table) == "positive")
+    next_row = dict(zip(rows.tolist(), np.roll(rows, 1).tolist(), strict=True))
+
+    def other(flux: NDArray[np.float64], row: int) -> NDArray[np.float64]:
+        relative = np.array([mags[b][next_row[row]] - mags["r"][next_row[row]] for b in "grz"])
+        return flux[1] * 10.0 ** (-0.4 * relative)
+
+    return repainted(table, other)
+
+
+def repainted(table: pa.Table, paint: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> pa.Table:
+    """Arcs with other fluxes: every arc keeps its image and each band is scaled to ``paint(flux, row)``."""
+    image = tabular.pixels(table, "image").copy()
+    host, of = values(table, "host_id"), kinds(table)
+    bare = {h: i for i, h in enumerate(host) if of[i] == "paired"}
+    for row in np.flatnonzero(of == "positive"):
+        control = image[bare[host[row]]]
+        arc = (image[row] - control).astype(np.float64)
+        flux = arc.sum(axis=(1, 2))
+        scale = paint(flux, int(row)) / flux
+        image[row] = control + (scale[:, None, None] * arc).astype(np.float32)
+    return changed(table, image=image)
+
+
 def light_in_the_core(table: pa.Table, factor: float = 2.0) -> pa.Table:
     """Brighter positives whose added light sits on the galaxy's centre: 'bright centre = lens' (S2p, S3)."""
     image = tabular.pixels(table, "image").copy()
