@@ -25,9 +25,7 @@ from typing import Any
 import numpy as np
 
 from darkhaloscope.sources import bankfile
-from darkhaloscope.sources.bank import build_bank
 from darkhaloscope.sources.bankfile import SourceBank, write_bank
-from darkhaloscope.sources.mock_cosmos import write_mock_cosmos
 from darkhaloscope.streams import generator
 
 FULL_BANK = 20_000
@@ -38,6 +36,8 @@ _BATCH = 64
 
 def time_build(catalog: Path, folder: Path) -> dict[str, float]:
     """Return galaxies tried, kept, per CPU second, and the minutes a full bank takes."""
+    from darkhaloscope.sources.bank import build_bank
+
     started = time.process_time()
     built = build_bank(catalog, folder / "bank.h5", max_galaxies=None, seed=1)
     seconds = time.process_time() - started
@@ -119,6 +119,9 @@ def weigh_workers(path: Path, workers: int) -> dict[str, float]:
 
 
 def main() -> None:
+    # imported here, so that the workers that weigh an open bank load what any worker loads and no more
+    from darkhaloscope.sources.mock_cosmos import write_mock_cosmos
+
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--galaxies", type=int, default=200)
     parser.add_argument("--real", type=Path)

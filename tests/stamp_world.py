@@ -21,7 +21,8 @@ from darkhaloscope import profiles, tabular
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
 from darkhaloscope.config import Experiment
 from darkhaloscope.schema import ANCHORS, BANDS, HOSTS, MANIFEST, SELECTIONS, Role
-from darkhaloscope.sources import build_bank, open_sources
+from darkhaloscope.sources import open_sources
+from darkhaloscope.sources.bank import build_bank
 from darkhaloscope.sources.mock_cosmos import write_mock_cosmos
 from darkhaloscope.stamps.compose import make_stamps
 from darkhaloscope.stamps.hostpixels import locate_hosts

@@ -64,7 +64,7 @@ _METADATA = ("bank_id", "pixel_scale_arcsec", "template_px", "psf_fwhm_arcsec", 
 """What every bank says of itself."""
 
 _BLOCK = 512
-_KEPT_BYTES = 1 << 26  # of templates whose pages a process keeps
+_PAGE_BYTES = 4096
 
 
 def write_bank(
@@ -100,7 +100,15 @@ def write_bank(
     """
     with (
         atomic_path(path) as temporary,
-        h5py.File(temporary, "w", libver="v110", track_order=False) as file,
+        # Large arrays begin on a page: a map of floats at odd addresses would be copied before any use.
+        h5py.File(
+            temporary,
+            "w",
+            libver="v110",
+            track_order=False,
+            alignment_threshold=_PAGE_BYTES,
+            alignment_interval=_PAGE_BYTES,
+        ) as file,
     ):
         file.attrs["format"] = np.bytes_("dhs-source-bank")
         file.attrs["format_version"] = np.int64(FORMAT_VERSION)
@@ -149,7 +157,6 @@ class SourceBank:
         self.metadata = metadata
         self.columns = columns
         self._templates = templates
-        self._bytes_read = 0
         self._row_of = {source_id: row for row, source_id in enumerate(columns["source_id"].tolist())}
 
     @classmethod
@@ -186,7 +193,7 @@ class SourceBank:
                     )
                 metadata = json.loads(file.attrs["metadata"])
                 columns: dict[str, NDArray[Any]] = {
-                    name: np.char.decode(file[f"columns/{name}"][:], "utf-8") for name in TEXT_COLUMNS
+                    name: file[f"columns/{name}"][:].astype(np.str_) for name in TEXT_COLUMNS
                 }
                 columns |= {name: file[f"columns/{name}"][:] for name in NUMBER_COLUMNS}
                 shape, offset = file["templates"].shape, file["templates"].id.get_offset()
@@ -282,21 +289,12 @@ class SourceBank:
         ndarray of float32, shape (k, 96, 96)
             Each sums to 1; y up and x right as in the catalogue's stamps.
         """
-        chosen: NDArray[np.float32] = np.take(self._templates, np.asarray(indices, dtype=np.int64), axis=0)
-        self._bytes_read += chosen.nbytes
-        if self._bytes_read > _KEPT_BYTES:
-            self._forget_pages()
+        # Indexing copies the chosen rows alone; np.take would first align, and so read, the whole map.
+        chosen = np.asarray(self._templates[np.asarray(indices, dtype=np.int64)])
+        if hasattr(mmap, "MADV_DONTNEED"):
+            # The system keeps the pages for every process; this one would otherwise grow to the bank's size.
+            _map_of(self._templates).madvise(mmap.MADV_DONTNEED)
         return chosen
-
-    def _forget_pages(self) -> None:
-        """Give the pages read so far back to the system, which keeps them for every process.
-
-        A worker would otherwise grow to the size of the bank, page by page.
-        """
-        self._bytes_read = 0
-        pages = getattr(self._templates, "_mmap", None)
-        if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-            pages.madvise(mmap.MADV_DONTNEED)
 
     def index_of(self, source_id: str) -> int:
         """Return the row of a source.
@@ -332,6 +330,14 @@ class SourceBank:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _map_of(array: NDArray[Any]) -> mmap.mmap:
+    """Return the map below a memory-mapped array, which numpy keeps as its base."""
+    base: Any = array
+    while not isinstance(base, mmap.mmap):
+        base = base.base
+    return base
 
 
 def _check_metadata(metadata: Mapping[str, Any], path: Path) -> None:

@@ -9,8 +9,9 @@ Why a template is smoothed at all: HST passes nothing beyond D / lambda = 14.3
 cycles per arcsec (2.4 m, 814 nm), 0.43 cycles per pixel of 0.03 arcsec, and
 little beyond 0.3; what a stamp has there is pixel noise. A renderer interpolates
 the template between rays and must follow that noise, although it is no part of
-any galaxy: on real templates it costs a factor of two to three in the worst
-pixel at 16 rays per survey pixel. A Gaussian of 0.13 arcsec passes 4e-6 of the
+any galaxy: at 16 rays per survey pixel the worst pixel of a scene with a real
+galaxy is off by 0.32 % of the peak as the stamps are and by 0.14 % as smoothed
+here (medians of 24 scenes). A Gaussian of 0.13 arcsec passes 4e-6 of the
 amplitude at D / lambda. It is the narrowest target that is wider than every
 PSF of the sample (0.09 to 0.12 arcsec), so matching damps noise and amplifies
 none; through seeing of one arcsec its own width is not seen.
