@@ -25,7 +25,7 @@ from darkhaloscope.errors import DataError, MissingDataError, describe
 
 Columns = dict[str, NDArray[Any]]
 
-BUFFER_BYTES = 1 << 25
+BUFFER_BYTES = 1 << 23
 """Bytes of rows in memory at a time."""
 
 _UNSCALED = (None, "", 0, 1)

@@ -6,6 +6,7 @@ damaged costs its area, which is counted, not the tile.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from darkhaloscope.survey.layout import SweepFile
 from darkhaloscope.survey.neighbours import nearest_arcsec
 from darkhaloscope.survey.release import Release
 from darkhaloscope.survey.roots import Root, SurveyRoot, open_root
-from darkhaloscope.survey.sweeps import read_sources
+from darkhaloscope.survey.sweeps import iter_sources
 
 ANCHOR_REACH_ARCSEC = 60.0
 """Separations from known objects are stated up to here: more than twice a stamp."""
@@ -104,15 +105,16 @@ def select_parents(
     lost: dict[str, tuple[str, str]] = {}
     for sweep in present:
         try:
-            rows = _sources(files, sweep, release, mine["brickid"].to_numpy())
+            rows = [
+                PARENTS.table(_schema_columns(columns, release, tile, mine, anchors))
+                for columns in _sources(files, sweep, release, mine["brickid"].to_numpy())
+            ]
         except MissingDataError as error:
             lost[sweep.relative] = (MISSING, str(error))
         except DamagedFileError as error:
             lost[sweep.relative] = (DAMAGED, str(error))
         else:
-            if rows:
-                _require_equal_depths(rows, mine, release, tile)
-                parts.append(PARENTS.table(_schema_columns(rows, release, tile, mine, anchors)))
+            parts += rows  # of sweeps that were read to their end
     coverage = cover(mine, present, lost)
     if coverage.lost and not coverage.sweeps_read:
         raise MissingDataError(
@@ -128,7 +130,9 @@ def select_parents(
     if not parts:
         return Parents(PARENTS.arrow().empty_table(), coverage)
     table = pa.concat_tables(parts).sort_by([("brickname", "ascending"), ("objid", "ascending")])
+    del parts
     _require_unique(table)
+    _require_equal_depths(table, mine, release, tile)
     return Parents(table.combine_chunks(), coverage)
 
 
@@ -150,15 +154,17 @@ def bricks_of_tile(bricks: pa.Table, tile: str) -> pa.Table:
     return mine
 
 
-def _sources(files: SurveyRoot, sweep: SweepFile, release: Release, brickids: NDArray[np.int32]) -> Columns:
-    """Read from one sweep what any selection takes."""
+def _sources(
+    files: SurveyRoot, sweep: SweepFile, release: Release, brickids: NDArray[np.int32]
+) -> Iterator[Columns]:
+    """Stream from one sweep what any selection takes."""
     try:
         path = files.path(sweep.relative)
     except MissingDataError:
         raise
     except DataError as error:  # it arrives damaged every time
         raise DamagedFileError(str(error)) from error
-    return read_sources(
+    return iter_sources(
         path, release, _wanted(release), brickids=brickids, where=lambda rows: _taken(rows, release)
     )
 
@@ -189,7 +195,7 @@ def _schema_columns(
     def f64(name: str) -> NDArray[np.float64]:
         return rows[name].astype(np.float64)
 
-    at = _brick_rows(rows, bricks)
+    at = _brick_rows(rows["BRICKID"], bricks)
     passes, reasons = cuts.quality_flags(
         release,
         primary=cuts.in_primary_box(
@@ -233,11 +239,11 @@ def _schema_columns(
     return data
 
 
-def _brick_rows(rows: Columns, bricks: pa.Table) -> NDArray[np.int64]:
+def _brick_rows(brickids: NDArray[np.int32], bricks: pa.Table) -> NDArray[np.int64]:
     """Return the row of each source's brick in the brick table."""
     ids = bricks["brickid"].to_numpy()
     order = np.argsort(ids)
-    return np.asarray(order[np.searchsorted(ids, rows["BRICKID"], sorter=order)])
+    return np.asarray(order[np.searchsorted(ids, brickids, sorter=order)])
 
 
 def _anchor_separation(
@@ -249,12 +255,12 @@ def _anchor_separation(
     return pa.array(separation, mask=separation > ANCHOR_REACH_ARCSEC)
 
 
-def _require_equal_depths(rows: Columns, bricks: pa.Table, release: Release, tile: str) -> None:
+def _require_equal_depths(parents: pa.Table, bricks: pa.Table, release: Release, tile: str) -> None:
     """Refuse depths that differ by more than weather: one of the two columns has the other's unit."""
-    index = _brick_rows(rows, bricks)
+    index = _brick_rows(parents["brickid"].to_numpy(), bricks)
     for band in release.bands:
         table = bricks[f"psfdepth_{band}_mag"].to_numpy()[index]
-        difference = rows[f"PSFDEPTH_{band.upper()}_MAG"] - table
+        difference = parents[f"psfdepth_{band}_mag"].to_numpy() - table
         known = np.isfinite(difference)
         median = float(np.median(difference[known])) if known.any() else 0.0
         if abs(median) > _DEPTH_TOLERANCE_MAG:
@@ -272,15 +278,14 @@ def _require_equal_depths(rows: Columns, bricks: pa.Table, release: Release, til
 
 def _require_unique(table: pa.Table) -> None:
     counts = pc.value_counts(table["host_id"])
-    for entry in counts.to_pylist():
-        if entry["counts"] > 1:
-            raise DataError(
-                describe(
-                    "Source occurs twice in the sweeps",
-                    field="host_id",
-                    row=entry["values"],
-                    expected="one row",
-                    got=entry["counts"],
-                    hint="the sweep directory holds overlapping files",
-                )
+    for entry in counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist():
+        raise DataError(
+            describe(
+                "Source occurs twice in the sweeps",
+                field="host_id",
+                row=entry["values"],
+                expected="one row",
+                got=entry["counts"],
+                hint="the sweep directory holds overlapping files",
             )
+        )

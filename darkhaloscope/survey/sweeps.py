@@ -7,7 +7,7 @@ once. Selections are in ``parents`` and ``cuts``, missing sweeps in ``coverage``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,20 +52,20 @@ class Matches:
     columns: Columns
 
 
-def read_sources(
+def iter_sources(
     path: Path,
     release: Release,
     columns: Sequence[str],
     *,
     brickids: ArrayLike,
     where: Callable[[Rows], NDArray[np.bool_]] | None = None,
-) -> Columns:
-    """Read the sources of some bricks from one sweep.
+) -> Iterator[Columns]:
+    """Stream the sources of some bricks from one sweep.
 
     Parameters
     ----------
     path : path
-        The sweep. Its rows pass through a buffer; what is kept is kept whole.
+        The sweep.
     release : Release
         Which ``RELEASE`` numbers are legal.
     columns : sequence of str
@@ -75,10 +75,10 @@ def read_sources(
     where : callable, optional
         Says of the rows of those bricks which are kept.
 
-    Returns
-    -------
+    Yields
+    ------
     dict of str to ndarray, shape (m,)
-        In file order; no columns if nothing is kept.
+        In file order; runs of rows of which nothing is kept are skipped.
 
     Raises
     ------
@@ -90,14 +90,12 @@ def read_sources(
         If it lacks a column or holds another release's sources.
     """
     wanted = np.unique(np.asarray(brickids, dtype=np.int64))
-    parts: list[Columns] = []
     for rows in iter_rows(path, list(dict.fromkeys((*IDENTITY, *columns))), _WHAT):
         mine = rows.where(np.isin(rows["BRICKID"], wanted))
         _require_release(mine["RELEASE"], release, path)
         kept = mine if where is None or not len(mine) else mine.where(where(mine))
         if len(kept):
-            parts.append(_converted(kept.columns(), path))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+            yield _converted(kept.columns(), path)
 
 
 def match_sources(

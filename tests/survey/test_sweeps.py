@@ -10,7 +10,8 @@ from darkhaloscope.survey.release import DR10_SOUTH
 
 def read(root, columns=("FLUX_R", "PSFDEPTH_R"), brickids=(1001,), where=None):
     path = root / sky_tree.SWEEP.replace("000p000-010p005", "010p005-020p010")
-    return sweeps.read_sources(path, DR10_SOUTH, columns, brickids=brickids, where=where)
+    runs = list(sweeps.iter_sources(path, DR10_SOUTH, columns, brickids=brickids, where=where))
+    return {name: np.concatenate([run[name] for run in runs]) for name in runs[0]} if runs else {}
 
 
 def test_only_the_bricks_asked_for_come_with_depth_as_a_magnitude(pristine_tree):
