@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from darkhaloscope import streams, tabular
 from darkhaloscope.config import Experiment
@@ -36,7 +35,7 @@ from darkhaloscope.stamps.deflectors import LensPopulation
 from darkhaloscope.stamps.hostpixels import locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
 from darkhaloscope.stamps.kinds import POSITIVE
-from darkhaloscope.survey.healpix import unit_vectors
+from darkhaloscope.survey.neighbours import nearest_arcsec
 from darkhaloscope.survey.tiles import SplitMap, cell_ids
 from darkhaloscope.training.predict import LoadedModel, load_model
 
@@ -274,7 +273,9 @@ def _test_hosts(
     table = table.filter(wanted)
     ra, dec = table["ra"].to_numpy(), table["dec"].to_numpy()
     usable = splits.of(ra, dec) == "test"
-    usable &= ~_near(ra, dec, known_deg, experiment.hosts.anchor_exclusion_arcsec)
+    known_ra, known_dec = known_deg.reshape(-1, 2).T
+    separation, _ = nearest_arcsec(ra, dec, known_ra, known_dec)
+    usable &= separation > experiment.hosts.anchor_exclusion_arcsec
     hosts = table.filter(pa.array(usable))
     if hosts.num_rows == 0:
         raise DataError(
@@ -285,17 +286,6 @@ def _test_hosts(
             )
         )
     return hosts
-
-
-def _near(
-    ra: NDArray[np.float64], dec: NDArray[np.float64], known_deg: NDArray[np.float64], radius_arcsec: float
-) -> NDArray[np.bool_]:
-    """Say which positions lie within a radius of a known object, (n, 2) in degrees."""
-    if known_deg.size == 0:
-        return np.zeros(ra.size, dtype=bool)
-    tree = cKDTree(unit_vectors(known_deg[:, 0], known_deg[:, 1]))
-    distance, _ = tree.query(unit_vectors(ra, dec))
-    return np.asarray(distance < 2.0 * np.sin(np.deg2rad(radius_arcsec / 3600.0) / 2.0))
 
 
 def _manifest(

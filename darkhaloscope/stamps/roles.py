@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from darkhaloscope import streams
 from darkhaloscope.config import Controls, Experiment
@@ -23,7 +22,7 @@ from darkhaloscope.errors import ConfigError, DataError, describe
 from darkhaloscope.profiles import Profile
 from darkhaloscope.schema import MANIFEST, Role, per_band
 from darkhaloscope.stamps.kinds import HARD_NEGATIVE, MATCHED_LIGHT, PAIRED, POSITIVE, UNPAIRED
-from darkhaloscope.survey.healpix import chord, unit_vectors
+from darkhaloscope.survey.neighbours import nearest_arcsec
 from darkhaloscope.survey.release import get_release
 from darkhaloscope.survey.tiles import SPLITS
 
@@ -34,7 +33,6 @@ HARD_NEGATIVE_MATCH_ARCSEC = 1.5
 """A look-alike and a host nearer than this are the same galaxy."""
 
 _MIN_BLOCK_HOSTS = 4
-_DEG_PER_ARCSEC = 1.0 / 3600.0
 
 
 class Splits(Protocol):
@@ -198,17 +196,13 @@ def _near_anchors(
     near, look_alike = np.zeros(len(ra), dtype=bool), np.zeros(len(ra), dtype=bool)
     if anchors is None or anchors.num_rows == 0 or len(ra) == 0:
         return near, look_alike
-    tree = cKDTree(unit_vectors(ra, dec))
-    points = unit_vectors(_floats(anchors, "ra"), _floats(anchors, "dec"))
-    around = tree.query_ball_point(points, chord(experiment.hosts.anchor_exclusion_arcsec * _DEG_PER_ARCSEC))
-    for indices in around:
-        near[indices] = True
+    known_ra, known_dec = _floats(anchors, "ra"), _floats(anchors, "dec")
     use = np.asarray(anchors["use"].to_pylist(), dtype=object) == "hard_negative"
-    distance, nearest = tree.query(points)
-    matched = use & (distance <= chord(HARD_NEGATIVE_MATCH_ARCSEC * _DEG_PER_ARCSEC))
-    look_alike[nearest[matched]] = True
-    for anchor in np.flatnonzero(~use):
-        look_alike[around[anchor]] = False
+    limit = experiment.hosts.anchor_exclusion_arcsec
+    near = nearest_arcsec(ra, dec, known_ra, known_dec)[0] <= limit
+    separation, nearest = nearest_arcsec(known_ra, known_dec, ra, dec)
+    look_alike[nearest[use & (separation <= HARD_NEGATIVE_MATCH_ARCSEC)]] = True
+    look_alike &= nearest_arcsec(ra, dec, known_ra[~use], known_dec[~use])[0] > limit
     return near, look_alike
 
 
