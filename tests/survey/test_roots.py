@@ -99,3 +99,20 @@ def test_settings_travel_as_json(tmp_path):
 def test_a_local_root_says_what_it_lacks(tmp_path):
     with pytest.raises(MissingDataError, match=str(tmp_path)):
         layout.sweep_files(open_root(tmp_path), DR10_SOUTH)
+
+
+def test_files_that_never_arrive_whole_are_losses_with_a_reason(tree, tmp_path):
+    brick = sky_tree.pair()[0]
+    sweep = sky_tree.sweep_path(tree, brick).relative_to(tree).as_posix()
+    image = layout.coadd_file(DR10_SOUTH, brick.name, "image", "r")
+    with survey_server.serving(tree) as server:
+        # An error page with status 200, every time it is asked for.
+        server.faults[image] = [survey_server.PAGE] * 50
+        far = remote(server, tmp_path)
+        bricks = read_footprint(far, DR10_SOUTH)
+        row = bricks.filter(pc.equal(bricks["brickname"], brick.name))
+        (cut,) = coadds.cut_positions(far, DR10_SOUTH, row, row["ra"], row["dec"], 65)
+        assert cut.status == "unreadable_image_r"
+        server.faults[sweep] = [survey_server.PAGE] * 50
+        with pytest.raises(MissingDataError, match=r"No sweep of the tile.*damaged"):
+            select_parents(far, DR10_SOUTH, bricks["tile"][0].as_py(), bricks)
