@@ -93,6 +93,15 @@ def test_smaller_bank_is_a_subset_with_the_same_splits(folder, bank, tmp_path):
         assert small.bank_id != bank.bank_id
 
 
+def test_a_repeated_galaxy_is_counted_only_where_it_was_reached(tmp_path):
+    write_catalogue(tmp_path / "cat", [*good_galaxies(24), Galaxy(3)])
+    counted = [
+        build_bank(tmp_path / "cat", tmp_path / "b.h5", max_galaxies=4, seed=seed)["tried"]
+        for seed in range(1, 7)
+    ]
+    assert min(counted) == 4
+
+
 def test_another_seed_chooses_other_galaxies(folder, tmp_path):
     chosen = []
     for seed in (1, 2):
@@ -288,7 +297,7 @@ def test_catalogued_radii_in_another_unit_are_refused_though_each_galaxy_might_p
 
 @pytest.mark.parametrize("limit", [None, 20])
 def test_workers_do_not_change_a_byte(tmp_path, monkeypatch, limit):
-    monkeypatch.setattr(trying, "BLOCK_GALAXIES", 8)
+    monkeypatch.setattr(trying, "BLOCK_GALAXIES", 3)
     twin = Galaxy(77, mag=21.5, hlr_px=6.0, stamp=good_galaxies(1)[0].pixels())
     write_catalogue(tmp_path / "cat", [*good_galaxies(40), *list(FAULTS.values())[:4], twin])
     for workers in (1, 2):
