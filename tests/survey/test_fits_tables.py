@@ -42,6 +42,11 @@ def test_rows_that_are_kept_do_not_change_when_the_buffer_is_read_into_again(tmp
     kept = [rows.where(rows["x"] % 2 == 0).columns() for rows in iter_rows(path, ("x", "name"), "Table")]
     assert np.concatenate([k["x"] for k in kept]).tolist() == list(range(0, 200, 2))
     assert kept[0]["name"][:2].tolist() == ["b0", "b2"]
+    # Bytes have no order to convert, yet they too must leave the buffer.
+    Table({"B": np.arange(200, dtype="u1")}).write(tmp_path / "bytes.fits")
+    monkeypatch.setattr(fits_tables, "BUFFER_BYTES", 100)
+    whole = [rows.columns() for rows in iter_rows(tmp_path / "bytes.fits", ("b",), "Table")]
+    assert np.concatenate([w["b"] for w in whole]).tolist() == list(range(200))
 
 
 def test_unsigned_scaled_and_logical_columns_have_their_values(tmp_path):
