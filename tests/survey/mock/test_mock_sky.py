@@ -194,22 +194,27 @@ def test_overlapping_stacks_show_the_same_galaxies(sky, config):
         for b in usable(config)
         if 0 < b.ra - a.ra < 1.5 * a.side_deg and a.dec == b.dec
     )
-    (left, left_header), (right, right_header) = (plane(sky, b, "image", "z") for b in (west, east))
-    wcs_left, wcs_right = WCS(left_header), WCS(right_header)
+    stacks = [(*plane(sky, b, "image", "z"), plane(sky, b, "invvar", "z")[0]) for b in (west, east)]
     rows = sweep(sky)
     near = np.abs(rows["RA"] - west.bounds_deg[1]) < 0.004
-    seen = 0
+    ratios = []
     for ra, dec, flux in zip(rows["RA"][near], rows["DEC"][near], rows["FLUX_Z"][near], strict=True):
         sums = []
-        for image, wcs in ((left, wcs_left), (right, wcs_right)):
-            x, y = (int(np.rint(v)) for v in wcs.all_world2pix(ra, dec, 0))
-            if not (8 <= x < image.shape[1] - 8 and 8 <= y < image.shape[0] - 8):
+        for image, header, invvar in stacks:
+            x, y = (int(np.rint(v)) for v in WCS(header).all_world2pix(ra, dec, 0))
+            if not (9 <= x < image.shape[1] - 9 and 9 <= y < image.shape[0] - 9):
                 break
-            sums.append(float(image[y - 5 : y + 6, x - 5 : x + 6].sum()))
+            window = np.s_[y - 8 : y + 9, x - 8 : x + 9]
+            if (invvar[window] == 0.0).any():
+                break
+            # Each stack has its own seeing, and keeps a residual sky of its own.
+            sums.append(float((image[window] - np.nanmedian(image)).sum()))
         if len(sums) == 2 and flux > 8:
-            seen += 1
-            assert sums[0] == pytest.approx(sums[1], rel=0.12)
-    assert seen >= 1
+            ratios.append(sums[0] / sums[1])
+    # Most, not all: the wings of a bright star beside a galaxy differ with the seeing of the stack.
+    assert len(ratios) >= 4
+    assert np.median(np.abs(np.array(ratios) - 1.0)) < 0.06
+    assert np.mean(np.abs(np.array(ratios) - 1.0) < 0.12) > 0.7
 
 
 def test_known_objects_are_read_as_anchors(sky, config):
