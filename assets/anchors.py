@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.building import OWNER, Built, build_partition, fails_once, value_counts
 from assets.enforcement import check_results, read_report
-from assets.sky import footprint
+from assets.sky import footprint, published_splits, sky_splits
 from darkhaloscope import tabular
 from darkhaloscope.config import Split
 from darkhaloscope.evaluation import anchor_stamps as stamps
@@ -18,25 +18,24 @@ from darkhaloscope.reports import stamps_rgb
 from darkhaloscope.reports.gates import write_gate_report
 from darkhaloscope.schema import ANCHOR_STAMPS, ANCHORS
 from darkhaloscope.survey.release import get_release
-from darkhaloscope.survey.tiles import assign_splits
 from resources.campaign import Campaign
 
 _CODE = code_version("darkhaloscope.evaluation", "darkhaloscope.gates.anchors", "darkhaloscope.survey")
 _COMMON = {"group_name": "evaluation", "owners": [OWNER], "code_version": _CODE}
 
 
-@dg.asset(deps=[footprint], kinds={"python", "csv", "parquet"}, **_COMMON)
+@dg.asset(deps=[sky_splits], kinds={"python", "csv", "parquet"}, **_COMMON)
 @fails_once
 def anchor_catalog(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
     """Known lenses and look-alikes with provenance, discovery method and what each may be used for."""
     store = campaign.store
-    bricks = store.record("footprint")
+    splits, split_input = published_splits(store, Split())
 
     def build(staging: Path) -> Built:
         table = anchors.read_anchor_catalog(
             campaign.anchor_path,
             release=get_release(campaign.release),
-            splits=assign_splits(tabular.read_table(store.paths(bricks, ".parquet")), Split()),
+            splits=splits,
         )
         part = tabular.write_table(staging / "anchors.parquet", ANCHORS, table)
         return Built(
@@ -51,7 +50,7 @@ def anchor_catalog(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.
         build=build,
         config_hash=hash_json([campaign.release]),
         code_version=_CODE,
-        inputs={"catalog": sha256_file(campaign.anchor_path), "footprint": bricks.content_hash},
+        inputs={"catalog": sha256_file(campaign.anchor_path), **split_input},
         schema=ANCHORS.label,
         reuse=campaign.reuse,
     )
@@ -68,7 +67,7 @@ def anchor_stamps(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.M
         table = stamps.cut_anchor_stamps(
             tabular.read_table(store.paths(catalog, ".parquet")),
             tabular.read_table(store.paths(bricks, ".parquet")),
-            survey_root=campaign.survey_path,
+            survey_root=campaign.survey,
             release=release,
             size_px=sizes.stamp_px,
         )

@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.anchors import anchor_catalog
 from assets.building import OWNER, Built, build_partition, fails_once, value_counts
+from assets.enforcement import hold_bank
 from assets.experiments import get_experiment
 from assets.partitions import (
     all_tiles_of_one_experiment,
@@ -13,7 +14,7 @@ from assets.partitions import (
     experiments,
     one_tile_of_each_experiment,
 )
-from assets.sky import footprint, host_cutouts
+from assets.sky import host_cutouts, published_splits, sky_splits
 from assets.sources import BANK_FILE, cosmos_bank
 from darkhaloscope import tabular
 from darkhaloscope.artifacts import ArtifactRecord
@@ -23,7 +24,6 @@ from darkhaloscope.schema import HOSTS, MANIFEST, STAMPS, Role
 from darkhaloscope.sources.library import open_sources
 from darkhaloscope.stamps import inject, shards
 from darkhaloscope.stamps.manifest import build_manifest
-from darkhaloscope.survey.tiles import assign_splits
 from resources.campaign import Campaign
 from resources.compute import Compute
 
@@ -32,6 +32,7 @@ _CODE = code_version(
     "darkhaloscope.lensing",
     "darkhaloscope.sources",
     "darkhaloscope.survey.tiles",
+    "darkhaloscope.survey.healpix",
     "darkhaloscope.schema",
     "darkhaloscope.statistics.robust",
     "darkhaloscope.tabular",
@@ -51,7 +52,7 @@ def _keys(context: dg.AssetExecutionContext) -> tuple[str, str]:
 @dg.asset(
     deps=[
         dg.AssetDep(host_cutouts, partition_mapping=one_tile_of_each_experiment),
-        footprint,
+        sky_splits,
         cosmos_bank,
         anchor_catalog,
     ],
@@ -65,8 +66,10 @@ def manifest(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Materi
     store, sizes = campaign.store, campaign.sizes
     name, tile = _keys(context)
     experiment = get_experiment(name)
-    hosts, bricks = store.record("host_cutouts", tile), store.record("footprint")
+    hosts = store.record("host_cutouts", tile)
     bank, anchors = store.record("cosmos_bank"), store.record("anchor_catalog")
+    hold_bank(store, experiment.gates)
+    splits, split_input = published_splits(store, experiment.split)
 
     def build(staging: Path) -> Built:
         with open_sources(experiment.sources.kind, store.paths(bank, BANK_FILE)[0]) as sources:
@@ -74,7 +77,7 @@ def manifest(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Materi
                 experiment,
                 sizes,
                 hosts=tabular.read_table(store.paths(hosts, ".parquet"), _HOST_COLUMNS),
-                splits=assign_splits(tabular.read_table(store.paths(bricks, ".parquet")), experiment.split),
+                splits=splits,
                 sources=sources,
                 anchors=tabular.read_table(store.paths(anchors, ".parquet")),
                 tile=tile,
@@ -97,7 +100,7 @@ def manifest(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Materi
         build=build,
         config_hash=experiment.dataset_hash(sizes),
         code_version=_CODE,
-        inputs={record.name: record.content_hash for record in (hosts, bricks, bank, anchors)},
+        inputs={record.name: record.content_hash for record in (hosts, bank, anchors)} | split_input,
         schema=MANIFEST.label,
         reuse=campaign.reuse,
     )
@@ -123,6 +126,7 @@ def injected_stamps(
     experiment = get_experiment(name)
     tasks, hosts = store.record("manifest", name, tile), store.record("host_cutouts", tile)
     bank = store.record("cosmos_bank")
+    hold_bank(store, experiment.gates)
 
     def build(staging: Path) -> Built:
         units = inject.plan_injection(

@@ -6,6 +6,7 @@ asset check result. A blocking check alone would hold within one run only.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ import dagster as dg
 
 from assets.metadata import picture_metadata
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
+from darkhaloscope.config import Gates
 from darkhaloscope.errors import UserError
+from darkhaloscope.gates.bank import judged_for
 from darkhaloscope.gates.enforce import require_gate
+from darkhaloscope.gates.registry import BANK_GATES, COSMOS_BANK
 from darkhaloscope.gates.result import GateReport, GateResult, GateStatus
 
 REPORT_FILE = "report.json"
+BANK_FILE = "bank.h5"
 
 
 def read_report(store: ArtifactStore, name: str, *partition: str) -> GateReport | None:
@@ -25,6 +30,8 @@ def read_report(store: ArtifactStore, name: str, *partition: str) -> GateReport 
     if not store.has(name, *partition):
         return None
     record = store.record(name, *partition)
+    if all(part.path != REPORT_FILE for part in record.parts):
+        return None
     return GateReport.from_json(store.paths(record, REPORT_FILE)[0].read_text())
 
 
@@ -56,6 +63,26 @@ def hold_pointing(store: ArtifactStore, judged: ArtifactRecord) -> GateReport:
     report = read_report(store, judged.name, *judged.partition)
     table = next(part for part in judged.parts if part.path.endswith(".parquet"))
     return _hold(report, judged, table.sha256, ("A1",))
+
+
+def hold_bank(store: ArtifactStore, gates: Gates) -> GateReport:
+    """Return the verdict on the source bank if an experiment may lens its galaxies.
+
+    The report lies in the partition it judges and is keyed to the bank file's
+    own hash. The stored measurement is judged by the experiment's limits and
+    waivers.
+
+    Raises
+    ------
+    dagster.Failure
+        Never retried.
+    """
+    judged = store.record(COSMOS_BANK)
+    report = read_report(store, COSMOS_BANK)
+    if report is not None:
+        report = judged_for(report, gates, datetime.now(tz=UTC).date())
+    bank = next(part for part in judged.parts if part.path == BANK_FILE)
+    return _hold(report, judged, bank.sha256, BANK_GATES)
 
 
 def _hold(

@@ -7,11 +7,11 @@ import dagster as dg
 from assets.anchors import anchor_stamps
 from assets.building import OWNER, Built, build_partition, fails_once
 from assets.dataset import training_shards
-from assets.enforcement import hold_gates, hold_pointing
+from assets.enforcement import hold_bank, hold_gates, hold_pointing
 from assets.experiments import EXPERIMENT_NAMES, get_experiment
 from assets.gates import model_gate_report
 from assets.partitions import every_partition, experiments
-from assets.sky import host_cutouts
+from assets.sky import host_cutouts, published_splits, sky_splits
 from assets.sources import BANK_FILE, cosmos_bank
 from assets.training import CHECKPOINT_FILE, checkpoint
 from darkhaloscope import tabular
@@ -91,6 +91,7 @@ def anchor_evaluation(context: dg.AssetExecutionContext, campaign: Campaign) -> 
         model_gate_report,
         anchor_evaluation,
         cosmos_bank,
+        sky_splits,
         dg.AssetDep(host_cutouts, partition_mapping=every_partition),
     ],
     partitions_def=experiments,
@@ -103,9 +104,11 @@ def selection_function(context: dg.AssetExecutionContext, campaign: Campaign) ->
     store, sizes, name = campaign.store, campaign.sizes, context.partition_key
     experiment = get_experiment(name)
     model, bank = store.record("checkpoint", name), store.record("cosmos_bank")
-    graded, bricks = store.record("anchor_evaluation", name), store.record("footprint")
+    hold_bank(store, experiment.gates)
+    graded = store.record("anchor_evaluation", name)
+    splits, split_input = published_splits(store, experiment.split)
     hosts = [store.record("host_cutouts", tile) for tile in campaign.campaign_tiles()]
-    inputs = {record.key: record.content_hash for record in (model, bank, graded, bricks, *hosts)}
+    inputs = {record.key: record.content_hash for record in (model, bank, graded, *hosts)} | split_input
     hold_gates(store, "model_gate_report", name, judged=model, required=MODEL_GATES)
 
     def build(staging: Path) -> Built:
@@ -114,7 +117,7 @@ def selection_function(context: dg.AssetExecutionContext, campaign: Campaign) ->
             experiment=experiment,
             profile=sizes,
             host_paths=[path for host in hosts for path in store.paths(host, ".parquet")],
-            bricks=tabular.read_table(store.paths(bricks, ".parquet")),
+            splits=splits,
             bank_path=store.paths(bank, BANK_FILE)[0],
             evaluation_path=store.paths(graded, grading.RECORD_NAME)[0],
             inputs=inputs,

@@ -19,7 +19,7 @@ from assets.partitions import (
     every_partition,
     experiments,
 )
-from assets.sky import footprint, host_cutouts
+from assets.sky import footprint, host_cutouts, published_splits, sky_splits
 from assets.sources import BANK_FILE, cosmos_bank
 from assets.training import CHECKPOINT_FILE, checkpoint
 from darkhaloscope import tabular
@@ -29,7 +29,6 @@ from darkhaloscope.gates.run import run_data_gates, run_model_gates
 from darkhaloscope.hashing import code_version
 from darkhaloscope.reports.gates import write_gate_report
 from darkhaloscope.stamps.shards import ShardSet
-from darkhaloscope.survey.tiles import assign_splits
 from resources.campaign import Campaign
 
 _CODE = code_version(
@@ -51,6 +50,7 @@ _COMMON = {"group_name": "gates", "owners": [OWNER], "code_version": _CODE, "par
         dg.AssetDep(host_cutouts, partition_mapping=every_partition),
         cosmos_bank,
         footprint,
+        sky_splits,
     ],
     kinds={"python", "json", "markdown"},
     **_COMMON,
@@ -62,18 +62,18 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
     experiment = get_experiment(name)
     judged, bank = store.record("training_shards", name), store.record("cosmos_bank")
     bricks = store.record("footprint")
+    splits, split_input = published_splits(store, experiment.split)
     hosts = [store.record("host_cutouts", tile) for tile in campaign.campaign_tiles()]
     manifests = tile_records(campaign, "manifest", name)
     stamps = tile_records(campaign, "injected_stamps", name)
 
     def build(staging: Path) -> Built:
-        table = tabular.read_table(store.paths(bricks, ".parquet"))
         report = run_data_gates(
             ShardSet(store.paths(judged, ".parquet")),
             experiment=experiment,
             profile=sizes,
-            bricks=table,
-            splits=assign_splits(table, experiment.split),
+            bricks=tabular.read_table(store.paths(bricks, ".parquet")),
+            splits=splits,
             hosts_paths=[path for record in hosts for path in store.paths(record, ".parquet")],
             manifest_paths=[p for record in manifests.values() for p in store.paths(record, ".parquet")],
             stamp_paths=[p for record in stamps.values() for p in store.paths(record, ".parquet")],
@@ -91,7 +91,7 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
         build=build,
         config_hash=experiment.config_hash(sizes),
         code_version=_CODE,
-        inputs={record.key: record.content_hash for record in (judged, bank, bricks, *hosts)},
+        inputs={record.key: record.content_hash for record in (judged, bank, bricks, *hosts)} | split_input,
         reuse=campaign.reuse,
     )
 

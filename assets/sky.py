@@ -10,16 +10,22 @@ import dagster as dg
 import pyarrow.compute as pc
 
 from assets.building import OWNER, Built, build_partition, fails_once, value_counts
+from assets.experiments import EXPERIMENT_NAMES, get_experiment
 from assets.partitions import TILE_PARTITIONS_NAME, tiles
 from darkhaloscope import tabular
+from darkhaloscope.artifacts import ArtifactStore
+from darkhaloscope.config import Split
 from darkhaloscope.hashing import code_version, hash_json
-from darkhaloscope.reports import figures, stamps_rgb
-from darkhaloscope.schema import BRICKS, HOSTS, PARENTS
+from darkhaloscope.reports import figures, figures_sky, stamps_rgb
+from darkhaloscope.schema import BRICKS, HOSTS, PARENTS, SKY_SPLITS
 from darkhaloscope.survey import bricks as survey_bricks
+from darkhaloscope.survey import coverage, split_files
 from darkhaloscope.survey import hosts as survey_hosts
 from darkhaloscope.survey import inputs as survey_inputs
 from darkhaloscope.survey import parents as survey_parents
 from darkhaloscope.survey.release import get_release
+from darkhaloscope.survey.roots import open_root
+from darkhaloscope.survey.tiles import SplitMap
 from resources.campaign import Campaign
 from resources.compute import Compute
 
@@ -34,7 +40,7 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
     release = get_release(campaign.release)
 
     def build(staging: Path) -> Built:
-        table = survey_bricks.read_footprint(campaign.survey_path, release)
+        table = survey_bricks.read_footprint(campaign.survey, release)
         part = tabular.write_table(staging / "bricks.parquet", BRICKS, table)
         figures.footprint_map(table, staging / "footprint.png")
         usable = table.filter(pc.equal(table["status"], survey_bricks.OK))
@@ -45,6 +51,9 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
                 "bricks_ok": usable.num_rows,
                 "bricks": survey_bricks.status_counts(table),
                 "area_deg2": float(sum(usable["area_deg2"].to_pylist())),
+                **coverage.footprint_summary(
+                    coverage.tile_coverage(open_root(campaign.survey), release, table)
+                ),
             },
             pictures=["footprint.png"],
         )
@@ -56,7 +65,10 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
         build=build,
         config_hash=hash_json([campaign.release]),
         code_version=_CODE,
-        inputs=survey_inputs.table_hashes(campaign.survey_path, release),
+        inputs={
+            **survey_inputs.table_hashes(campaign.survey, release),
+            **survey_inputs.sweep_hash(campaign.survey, release),
+        },
         schema=BRICKS.label,
         reuse=campaign.reuse,
     )
@@ -66,20 +78,84 @@ def footprint(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mater
     return result
 
 
-@dg.asset(deps=[footprint], partitions_def=tiles, kinds={"python", "fits", "parquet"}, **_COMMON)
+@dg.asset(deps=[footprint], kinds={"python", "parquet"}, **_COMMON)
 @fails_once
-def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
-    """Parent galaxies of a tile from the sweeps: every selection flag, and the first cut a row failed."""
-    release, tile = get_release(campaign.release), context.partition_key
-    source = campaign.store.record("footprint")
+def sky_splits(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
+    """Split of every sky cell, one map per way of dividing; a published cell never changes sides."""
+    store, source = campaign.store, campaign.store.record("footprint")
+    ways = [Split(), *(get_experiment(name).split for name in EXPERIMENT_NAMES)]
 
     def build(staging: Path) -> Built:
-        bricks = tabular.read_table(campaign.store.paths(source, ".parquet"))
-        table = survey_parents.select_parents(campaign.survey_path, release, tile, bricks)
+        bricks = tabular.read_table(store.paths(source, ".parquet"))
+        published = []
+        if store.has("sky_splits"):
+            previous = store.record("sky_splits")
+            # A damaged map is an error: dealt again, it would move galaxies between splits.
+            store.verify(previous)
+            published = store.paths(previous, ".parquet")
+        built = Built()
+        for one in split_files.publish_splits(bricks, ways, published, staging):
+            picture = f"{Path(one.part.path).stem}.png"
+            figures_sky.split_figure(one.splits, bricks, staging / picture)
+            built.rows[one.part.path] = one.part.rows
+            built.pictures.append(picture)
+            built.summary[one.part.path] = {"new_cells": one.new_cells, "shares": one.splits.shares()}
+        return built
+
+    return build_partition(
+        context,
+        store,
+        "sky_splits",
+        build=build,
+        config_hash=hash_json([way.model_dump() for way in ways]),
+        code_version=_CODE,
+        inputs={"footprint": source.content_hash},
+        schema=SKY_SPLITS.label,
+        reuse=campaign.reuse,
+    )
+
+
+def published_splits(store: ArtifactStore, split: Split) -> tuple[SplitMap, dict[str, str]]:
+    """Return the published map of a way of dividing the sky, and the input hash that names it."""
+    record = store.record("sky_splits")
+    name = split_files.split_file(split)
+    splits = split_files.read_splits(store.paths(record, ".parquet"), split)
+    return splits, {f"sky_splits/{name}": next(p.sha256 for p in record.parts if p.path == name)}
+
+
+@dg.asset(
+    deps=[footprint, "anchor_catalog"],
+    partitions_def=tiles,
+    kinds={"python", "fits", "parquet"},
+    **_COMMON,
+)
+@fails_once
+def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.MaterializeResult:
+    """Parent galaxies of a tile from the sweeps, with every flag and reason; lost sweeps are counted."""
+    release, store, tile = get_release(campaign.release), campaign.store, context.partition_key
+    source, known = store.record("footprint"), store.record("anchor_catalog")
+    bricks = survey_parents.bricks_of_tile(tabular.read_table(store.paths(source, ".parquet")), tile)
+
+    def build(staging: Path) -> Built:
+        parents = survey_parents.select_parents(
+            campaign.survey,
+            release,
+            tile,
+            bricks,
+            tabular.read_table(store.paths(known, ".parquet"), ["ra", "dec"]),
+        )
+        table = parents.table
+        if parents.coverage.lost:
+            context.log.warning(
+                f"tile {tile} is incomplete: {parents.coverage.area_lost_deg2:.3f} of "
+                f"{parents.coverage.area_deg2:.3f} deg2 lost with "
+                f"{[f'{sweep.name} ({sweep.status})' for sweep in parents.coverage.lost]}"
+            )
         part = tabular.write_table(staging / "parents.parquet", PARENTS, table)
         return Built(
             rows={part.path: part.rows},
             summary={
+                **parents.coverage.as_dict(),
                 "rejected": value_counts(table["reject_reason"]),
                 "selected": {
                     name: int(pc.sum(table[name]).as_py() or 0)
@@ -91,7 +167,7 @@ def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
 
     return build_partition(
         context,
-        campaign.store,
+        store,
         "lrg_parents",
         tile,
         build=build,
@@ -99,7 +175,8 @@ def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
         code_version=_CODE,
         inputs={
             "footprint": source.content_hash,
-            **survey_inputs.sweep_hash(campaign.survey_path, release),
+            "anchor_catalog": known.content_hash,
+            **survey_inputs.sweep_hash(campaign.survey, release, coverage.box_of(bricks)),
         },
         schema=PARENTS.label,
         reuse=campaign.reuse,
@@ -119,7 +196,7 @@ def host_cutouts(
         units = survey_hosts.plan_host_units(
             tabular.read_table(store.paths(parents, ".parquet")),
             tabular.read_table(store.paths(bricks, ".parquet")),
-            survey_root=campaign.survey_path,
+            survey_root=campaign.survey,
             release=get_release(campaign.release),
             size_px=sizes.host_stamp_px,
             staging=staging,

@@ -6,9 +6,10 @@ import dagster as dg
 
 from assets.building import OWNER, Built, build_partition, fails_once
 from assets.dataset import training_shards
-from assets.enforcement import hold_gates
+from assets.enforcement import hold_bank, hold_gates
 from assets.experiments import get_experiment
 from assets.partitions import experiments
+from assets.sources import cosmos_bank
 from darkhaloscope.gates.registry import DATA_GATES
 from darkhaloscope.hashing import code_version
 from darkhaloscope.training.request import TrainRequest
@@ -28,7 +29,7 @@ RECORD_FILE = "record.json"
 
 
 @dg.asset(
-    deps=[training_shards, dg.AssetKey("gate_report")],
+    deps=[training_shards, cosmos_bank, dg.AssetKey("gate_report")],
     partitions_def=experiments,
     group_name="training",
     owners=[OWNER],
@@ -43,6 +44,7 @@ def checkpoint(
     store, sizes, name = campaign.store, campaign.sizes, context.partition_key
     experiment = get_experiment(name)
     shards = store.record("training_shards", name)
+    hold_bank(store, experiment.gates)
     report = hold_gates(store, "gate_report", name, judged=shards, required=DATA_GATES)
 
     def build(staging: Path) -> Built:

@@ -219,6 +219,8 @@ class ArtifactStore:
         """
         for sidecar in staging.rglob(f"*{SIDECAR_SUFFIX}"):
             sidecar.unlink()
+        for unfinished in staging.rglob(".*.tmp"):  # of a writer that was killed: no part of anything
+            unfinished.unlink()
         files = sorted(p for p in staging.rglob("*") if p.is_file() and p.name != MANIFEST_NAME)
         if not files:
             raise ArtifactError(

@@ -31,9 +31,9 @@ class Step:
 STEPS = (
     Step(
         "sky_and_sources",
-        ("footprint", "cosmos_bank", "anchor_catalog"),
+        ("footprint", "sky_splits", "cosmos_bank", "anchor_catalog"),
         Shape.SINGLE,
-        "Footprint of the survey root, source bank, catalogue of known objects.",
+        "Footprint of the survey root and its split maps, source bank, catalogue of known objects.",
     ),
     Step("hosts", ("lrg_parents", "host_cutouts"), Shape.TILE, "Parents and host cutouts of a tile."),
     Step(

@@ -10,13 +10,26 @@ from pydantic import Field
 
 from darkhaloscope.artifacts import ArtifactStore
 from darkhaloscope.profiles import Profile, get_profile
+from darkhaloscope.survey.roots import RootSettings, open_root
 
 
 class Campaign(dg.ConfigurableResource):
     """Roots and sizes of a campaign."""
 
     root: str = Field(default="runs/demo", description="Directory of the campaign; holds the store.")
-    survey_root: str = Field(default="", description="Survey tree in DR10's layout; empty: <root>/survey.")
+    survey_root: str = Field(
+        default="",
+        description="Survey tree in its own layout: a directory, s3://... or https://...; "
+        "empty: <root>/survey.",
+    )
+    coadd_cache: str = Field(
+        default="", description="Directory of files fetched from a remote survey root; empty: <root>/cache."
+    )
+    coadd_cache_gb: float = Field(default=50.0, description="Size the cache is kept below.")
+    survey_in_flight: int = Field(default=4, description="Files fetched from the survey at once.")
+    survey_checksums: str = Field(
+        default="", description="sha256sum lines of survey files, paths below the root; empty: none."
+    )
     cosmos_catalog: str = Field(
         default="", description="Folder in GalSim's RealGalaxyCatalog layout; empty: <root>/cosmos."
     )
@@ -43,9 +56,15 @@ class Campaign(dg.ConfigurableResource):
         return get_profile(self.profile)
 
     @property
-    def survey_path(self) -> Path:
-        """Root of the survey tree."""
-        return Path(self.survey_root) if self.survey_root else Path(self.root) / "survey"
+    def survey(self) -> RootSettings:
+        """Root of the survey tree and how its files are reached."""
+        return RootSettings(
+            location=self.survey_root or str(Path(self.root) / "survey"),
+            cache=self.coadd_cache or str(Path(self.root) / "cache"),
+            cache_gb=self.coadd_cache_gb,
+            in_flight=self.survey_in_flight,
+            checksums=self.survey_checksums,
+        )
 
     @property
     def cosmos_path(self) -> Path:
@@ -55,9 +74,9 @@ class Campaign(dg.ConfigurableResource):
     @property
     def anchor_path(self) -> Path:
         """Catalogue of known lenses and look-alikes."""
-        return (
-            Path(self.anchor_csv) if self.anchor_csv else self.survey_path / "catalogs" / "known-objects.csv"
-        )
+        if self.anchor_csv:
+            return Path(self.anchor_csv)
+        return open_root(self.survey).path("catalogs/known-objects.csv")
 
     def campaign_tiles(self) -> list[str]:
         """Return the tiles that this campaign must hold, from the footprint or as named."""

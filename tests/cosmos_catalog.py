@@ -90,6 +90,7 @@ def write_catalogue(
             [g.hlr_px if g.catalogue_hlr_px is None else g.catalogue_hlr_px for g in rows],
         ),
         ("zphot", "D", [g.z_phot for g in rows]),
+        ("mag_auto", "D", [g.mag for g in rows]),
     ]
     write_table(directory / "real_galaxy_catalog_test.fits", main)
     write_table(directory / "real_galaxy_catalog_test_fits.fits", companion)

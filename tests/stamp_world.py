@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from darkhaloscope import profiles, tabular
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
 from darkhaloscope.config import Experiment
-from darkhaloscope.schema import ANCHORS, BANDS, HOSTS, MANIFEST, Role
+from darkhaloscope.schema import ANCHORS, BANDS, HOSTS, MANIFEST, SELECTIONS, Role
 from darkhaloscope.sources import open_sources
 from darkhaloscope.sources.bank import build_bank
 from darkhaloscope.sources.mock_cosmos import write_mock_cosmos
@@ -103,9 +103,7 @@ def make_hosts(*, ids, bricks, ra, dec, mags, offset_px, rng) -> pa.Table:
         "image": image.astype(np.float32),
         "invvar": invvar.astype(np.float32),
         "maskbits": np.zeros((n, HOST_PX, HOST_PX), np.int32),
-        **{f"is_lrg_v{i}": np.ones(n, bool) for i in range(1, 6)},
-        "is_lrg_desi": np.ones(n, bool),
-        "is_early_bright": np.zeros(n, bool),
+        **{f"is_{name}": np.full(n, not name.startswith("early_bright")) for name in SELECTIONS},
     }
     for b, band in enumerate(BANDS):
         columns[f"psf_fwhm_{band}_arcsec"] = rng.uniform(1.1, 1.5, n)

@@ -127,3 +127,17 @@ def test_failure_keeps_the_old_file(tmp_path):
         artifacts.write_json(path, {"v": float("nan")})
     assert json.loads(path.read_text()) == {"v": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_a_killed_writer_left_behind_is_no_part(store):
+    contents = []
+    for left_over in (False, True):
+        staging = store.stage("a", plan="p")
+        (staging / "part.parquet").write_bytes(b"rows")
+        if left_over:
+            (staging / ".other.parquet.0123.tmp").write_bytes(b"half of the rows")
+        record = store.commit(
+            "a", staging=staging, schema="s/1", config_hash="c", code_version="v", inputs={}, rows={}
+        )
+        contents.append(record.content_hash)
+    assert contents[0] == contents[1]

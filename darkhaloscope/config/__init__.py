@@ -1,11 +1,12 @@
 """An experiment: one YAML file, typed, frozen, hashed.
 
-``sections`` and ``targeting`` say what may be chosen, ``experiment`` puts them
+``sections``, ``populations`` and ``targeting`` say what may be chosen, ``experiment`` puts them
 together, ``loading`` reads one.
 """
 
 from darkhaloscope.config.experiment import DATASET_SECTIONS, Experiment
 from darkhaloscope.config.loading import load_experiment, load_experiments
+from darkhaloscope.config.populations import Cosmology, Deflectors
 from darkhaloscope.config.sections import (
     Controls,
     Evaluation,
@@ -29,6 +30,8 @@ from darkhaloscope.config.targeting import SnrTargeting
 __all__ = [
     "DATASET_SECTIONS",
     "Controls",
+    "Cosmology",
+    "Deflectors",
     "Evaluation",
     "Experiment",
     "Gates",

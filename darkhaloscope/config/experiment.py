@@ -63,6 +63,11 @@ class Experiment(Section):
                 )
         return self
 
+    @property
+    def describes_galaxies(self) -> bool:
+        """Whether redshifts and colours of the source galaxies decide anything."""
+        return self.sources.colours == "galaxy" or self.lens.theta_e_draw == "population"
+
     def section_hash(self, profile: Profile, *sections: str) -> str:
         """Return the configuration hash of what the given sections decide.
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from darkhaloscope.config.base import Fraction, Positive, Section
+from darkhaloscope.config.populations import Cosmology, Deflectors
 
 
 class Survey(Section):
@@ -28,17 +29,30 @@ class Hosts(Section):
     Parameters
     ----------
     selection : str
-        Flag column of the parent sample: ``lrg_v1`` ... ``lrg_v5``,
-        ``lrg_desi`` or ``early_bright``.
+        Flag column of the parent sample: ``lrg_v1_raw`` ... ``lrg_v5_raw`` in
+        catalogued magnitudes as published, ``lrg_v1_dered`` ... corrected for
+        Galactic extinction; ``lrg_desi``; ``early_bright_raw`` or ``_dered``.
     max_bad_pixel_frac : float
         Largest share of bad pixels allowed in any band of the stamp.
     anchor_exclusion_arcsec : float
         No host lies closer to a known lens or look-alike than this.
     """
 
-    selection: Literal["lrg_v1", "lrg_v2", "lrg_v3", "lrg_v4", "lrg_v5", "lrg_desi", "early_bright"] = (
-        "lrg_v3"
-    )
+    selection: Literal[
+        "lrg_v1_raw",
+        "lrg_v2_raw",
+        "lrg_v3_raw",
+        "lrg_v4_raw",
+        "lrg_v5_raw",
+        "lrg_v1_dered",
+        "lrg_v2_dered",
+        "lrg_v3_dered",
+        "lrg_v4_dered",
+        "lrg_v5_dered",
+        "lrg_desi",
+        "early_bright_raw",
+        "early_bright_dered",
+    ] = "lrg_v3_raw"
     max_bad_pixel_frac: Fraction = 0.2
     anchor_exclusion_arcsec: Positive = 11.0
 
@@ -59,11 +73,16 @@ class Sources(Section):
     host_dmag : list of float
         Offsets of ``host_tied``.
     colours : str
-        ``scattered`` (bivariate normal in g-r and r-z) or ``single``.
+        ``galaxy``: those of the source, measured where the bank has photometry,
+        else drawn from what galaxies of its magnitude and redshift have.
+        ``scattered``: bivariate normal in g-r and r-z for every task.
+        ``single``: one colour.
     g_r, r_z : (mean, sigma)
-        Observed-frame source colours; sigma is ignored for ``single``.
+        Observed-frame colours of ``scattered`` and ``single``, which ignores sigma.
+    colour_scatter : (sigma of g-r, sigma of r-z)
+        Of ``galaxy``: scatter about the colours of the drawn spectral type.
     colour_correlation : float
-        Correlation of g-r and r-z.
+        Correlation of g-r and r-z in either scatter.
     rotate : bool
         Whether templates are rotated and mirrored at random.
     """
@@ -72,9 +91,10 @@ class Sources(Section):
     magnitude: Literal["population", "host_tied"] = "population"
     dimming_mag: tuple[float, float] = (0.0, 1.5)
     host_dmag: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
-    colours: Literal["scattered", "single"] = "scattered"
+    colours: Literal["galaxy", "scattered", "single"] = "scattered"
     g_r: tuple[float, float] = (0.45, 0.30)
     r_z: tuple[float, float] = (0.45, 0.25)
+    colour_scatter: tuple[Positive, Positive] = (0.15, 0.12)
     colour_correlation: Annotated[float, Field(gt=-1.0, lt=1.0)] = 0.5
     rotate: bool = True
 
@@ -85,8 +105,15 @@ class Lens(Section):
     Parameters
     ----------
     theta_e_arcsec : list of float
-        Two values with ``theta_e_draw`` ``uniform`` or ``log_uniform``
-        (the range), or the ``grid`` itself.
+        The range [low, high], or the ``grid`` itself.
+    theta_e_draw : str
+        ``uniform`` or ``log_uniform`` in the range, one value of the ``grid``, or
+        ``population``: from the redshifts of host and source and the velocity
+        dispersion of the host, within the range.
+    cosmology : Cosmology
+        Of ``population``.
+    deflectors : Deflectors
+        Of ``population``.
     q : (low, high)
         Uniform axis ratio.
     shear_sigma : float
@@ -98,7 +125,9 @@ class Lens(Section):
     """
 
     theta_e_arcsec: tuple[Positive, ...] = (0.6, 2.5)
-    theta_e_draw: Literal["uniform", "log_uniform", "grid"] = "uniform"
+    theta_e_draw: Literal["uniform", "log_uniform", "grid", "population"] = "uniform"
+    cosmology: Cosmology = Cosmology()
+    deflectors: Deflectors = Deflectors()
     q: tuple[Annotated[float, Field(ge=0.2, le=1.0)], Annotated[float, Field(ge=0.2, le=1.0)]] = (
         0.5,
         0.98,
@@ -111,6 +140,8 @@ class Lens(Section):
     def _range_has_two_values(self) -> Self:
         if self.theta_e_draw != "grid" and len(self.theta_e_arcsec) != 2:
             raise ValueError("theta_e_arcsec must hold [low, high] unless theta_e_draw is grid")
+        if self.theta_e_draw == "population" and self.theta_e_arcsec[0] >= self.theta_e_arcsec[1]:
+            raise ValueError(f"theta_e_arcsec must ascend, got {list(self.theta_e_arcsec)}")
         return self
 
 

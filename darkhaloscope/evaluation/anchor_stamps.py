@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,11 @@ from darkhaloscope.evaluation.pointing import OK, Pointed, point_anchors
 from darkhaloscope.evaluation.references import GROUND_IMAGING, Discovery
 from darkhaloscope.evaluation.visibility import SUBTRACTION, arc_visibility
 from darkhaloscope.schema import ANCHOR_STAMPS, BANDS
-from darkhaloscope.survey.coadds import Cutout, cut_positions
+from darkhaloscope.survey.coadds import cut_positions
+from darkhaloscope.survey.cutout import Cutout
 from darkhaloscope.survey.photometry import magnitude
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import Root
 
 TIER_A_MIN_SNR = 2.0
 """Arc S/N in r after deflector subtraction above which an imaging discovery is Tier A."""
@@ -46,7 +47,7 @@ def cut_anchor_stamps(
     anchors: pa.Table,
     bricks: pa.Table,
     *,
-    survey_root: str | Path,
+    survey_root: Root,
     release: Release,
     size_px: int,
 ) -> pa.Table:
@@ -58,7 +59,7 @@ def cut_anchor_stamps(
         Schema ``ANCHORS``; rows with use ``exclude`` are left out.
     bricks : pyarrow.Table
         Schema ``BRICKS``.
-    survey_root : path
+    survey_root : Root
         Survey root with sweeps and coadds.
     release : Release
         Declared release.

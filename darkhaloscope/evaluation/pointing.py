@@ -8,7 +8,6 @@ names. What the pixels say is added in ``anchor_stamps``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ from darkhaloscope.survey.cuts import GALAXY_TYPES
 from darkhaloscope.survey.fits_tables import Columns
 from darkhaloscope.survey.parents import host_ids
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import Root
 from darkhaloscope.survey.sweeps import match_sources
 
 MATCH_RADIUS_ARCSEC = 1.0
@@ -57,14 +57,14 @@ class Pointed:
     columns: Columns
 
 
-def point_anchors(anchors: pa.Table, *, survey_root: str | Path, release: Release) -> Pointed:
+def point_anchors(anchors: pa.Table, *, survey_root: Root, release: Release) -> Pointed:
     """Match catalogue positions to extended survey sources.
 
     Parameters
     ----------
     anchors : pyarrow.Table
         Schema ``ANCHORS``, n rows that are not excluded.
-    survey_root : path
+    survey_root : Root
         Survey root with sweeps.
     release : Release
         Declared release.

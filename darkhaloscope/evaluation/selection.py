@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from darkhaloscope import streams, tabular
 from darkhaloscope.config import Experiment
@@ -27,15 +26,17 @@ from darkhaloscope.evaluation.scoring import BATCH_ROWS, score_array, score_rows
 from darkhaloscope.profiles import Profile
 from darkhaloscope.progress import track
 from darkhaloscope.schema import HOSTS, MANIFEST, Role, per_band
+from darkhaloscope.sources.colours import Galaxies, describe_galaxies
 from darkhaloscope.sources.library import SourceLibrary, open_sources
 from darkhaloscope.sources.population import draw_source_magnitudes, draw_source_rows
 from darkhaloscope.stamps import draws
 from darkhaloscope.stamps.compose import make_stamps
+from darkhaloscope.stamps.deflectors import LensPopulation
 from darkhaloscope.stamps.hostpixels import locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
 from darkhaloscope.stamps.kinds import POSITIVE
-from darkhaloscope.survey.healpix import unit_vectors
-from darkhaloscope.survey.tiles import assign_splits, cell_ids
+from darkhaloscope.survey.neighbours import nearest_arcsec
+from darkhaloscope.survey.tiles import SplitMap, cell_ids
 from darkhaloscope.training.predict import LoadedModel, load_model
 
 RECORD_NAME = "selection_function.json"
@@ -56,7 +57,7 @@ def measure_selection(
     experiment: Experiment,
     profile: Profile,
     host_paths: Sequence[str | Path],
-    bricks: pa.Table,
+    splits: SplitMap,
     bank_path: str | Path,
     evaluation_path: str | Path,
     inputs: dict[str, str] | None = None,
@@ -75,8 +76,8 @@ def measure_selection(
     host_paths : sequence of path
         Host cutouts of every tile; only hosts in test cells and clear of known
         lenses are used.
-    bricks : pyarrow.Table
-        Schema ``BRICKS``, for the division of the sky.
+    splits : SplitMap
+        The published division of the sky.
     bank_path : path
         Source bank; only test sources are used.
     evaluation_path : path
@@ -112,7 +113,7 @@ def measure_selection(
             )
         )
     point = OperatingPoint.from_dict(evaluation["threshold"])
-    hosts = _test_hosts(host_paths, bricks, np.array(evaluation["positions_deg"]), experiment)
+    hosts = _test_hosts(host_paths, splits, np.array(evaluation["positions_deg"]), experiment)
     edges = experiment.evaluation
     with open_sources(experiment.sources.kind, bank_path) as sources:
         tasks = draw_tasks(hosts, sources, experiment, profile.selection_per_cell)
@@ -171,9 +172,18 @@ def draw_tasks(hosts: pa.Table, sources: SourceLibrary, experiment: Experiment, 
     pyarrow.Table
         MANIFEST rows of kind positive, with the cell in ``pair_id``
         (``"<theta_E index>-<seeing index>"``); empty where no cell has a host.
+        With a population of deflectors, hosts and sources are those it would
+        use, and the velocity dispersion is what theta_E asks for.
     """
     theta_edges = experiment.evaluation.theta_e_edges_arcsec
     seeing_edges = experiment.evaluation.seeing_edges_arcsec
+    galaxies = population = None
+    fit = np.ones(hosts.num_rows, dtype=bool)
+    if experiment.describes_galaxies:
+        galaxies = describe_galaxies(experiment.sources, sources, experiment.seed)
+        if experiment.lens.theta_e_draw == "population":
+            population = LensPopulation.of(experiment, hosts, sources, galaxies)
+            fit = ~population.unfit(["test"] * hosts.num_rows)
     seeing = hosts["psf_fwhm_r_arcsec"].to_numpy()
     ids = hosts["host_id"].to_pylist()
     rank = np.argsort(streams.uniform(experiment.seed, "selection_host", ids), kind="stable")
@@ -182,7 +192,7 @@ def draw_tasks(hosts: pa.Table, sources: SourceLibrary, experiment: Experiment, 
     cells: list[str] = []
     bounds: list[tuple[float, float]] = []
     for column, (low, high) in enumerate(pairwise(seeing_edges)):
-        inside = [int(row) for row in rank if low <= seeing[row] < high]
+        inside = [int(row) for row in rank if low <= seeing[row] < high and fit[row]]
         for row_index, span in enumerate(pairwise(theta_edges)):
             for number in range(per_cell if inside else 0):
                 host = inside[number % len(inside)]
@@ -193,7 +203,8 @@ def draw_tasks(hosts: pa.Table, sources: SourceLibrary, experiment: Experiment, 
                 task_ids.append(
                     streams.digest_id(experiment.name, experiment.seed, "selection", cell, number)
                 )
-    return _manifest(hosts.take(pa.array(chosen, pa.int64())), task_ids, cells, bounds, sources, experiment)
+    rows = np.array(chosen, dtype=np.intp)
+    return _manifest(hosts, rows, task_ids, cells, bounds, sources, galaxies, population, experiment)
 
 
 def summarise_cells(
@@ -251,7 +262,7 @@ def summarise_cells(
 
 
 def _test_hosts(
-    paths: Sequence[str | Path], bricks: pa.Table, known_deg: NDArray[np.float64], experiment: Experiment
+    paths: Sequence[str | Path], splits: SplitMap, known_deg: NDArray[np.float64], experiment: Experiment
 ) -> pa.Table:
     """Return test hosts of the experiment's selection that are clear of known lenses."""
     table = pa.concat_tables([tabular.read_table(path, _HOST_COLUMNS) for path in paths])
@@ -261,8 +272,10 @@ def _test_hosts(
     )
     table = table.filter(wanted)
     ra, dec = table["ra"].to_numpy(), table["dec"].to_numpy()
-    usable = assign_splits(bricks, experiment.split).of(ra, dec) == "test"
-    usable &= ~_near(ra, dec, known_deg, experiment.hosts.anchor_exclusion_arcsec)
+    usable = splits.of(ra, dec) == "test"
+    known_ra, known_dec = known_deg.reshape(-1, 2).T
+    separation, _ = nearest_arcsec(ra, dec, known_ra, known_dec)
+    usable &= separation > experiment.hosts.anchor_exclusion_arcsec
     hosts = table.filter(pa.array(usable))
     if hosts.num_rows == 0:
         raise DataError(
@@ -275,26 +288,19 @@ def _test_hosts(
     return hosts
 
 
-def _near(
-    ra: NDArray[np.float64], dec: NDArray[np.float64], known_deg: NDArray[np.float64], radius_arcsec: float
-) -> NDArray[np.bool_]:
-    """Say which positions lie within a radius of a known object, (n, 2) in degrees."""
-    if known_deg.size == 0:
-        return np.zeros(ra.size, dtype=bool)
-    tree = cKDTree(unit_vectors(known_deg[:, 0], known_deg[:, 1]))
-    distance, _ = tree.query(unit_vectors(ra, dec))
-    return np.asarray(distance < 2.0 * np.sin(np.deg2rad(radius_arcsec / 3600.0) / 2.0))
-
-
 def _manifest(
-    hosts: pa.Table,
+    every_host: pa.Table,
+    chosen: NDArray[np.intp],
     ids: list[str],
     cells: list[str],
     bounds: list[tuple[float, float]],
     sources: SourceLibrary,
+    galaxies: Galaxies | None,
+    population: LensPopulation | None,
     experiment: Experiment,
 ) -> pa.Table:
     n, seed = len(ids), experiment.seed
+    hosts = every_host.take(pa.array(chosen, pa.int64()))
     columns: dict[str, Any] = {column.name: pa.nulls(n, column.type) for column in MANIFEST}
     ra, dec = hosts["ra"].to_numpy(), hosts["dec"].to_numpy()
     columns |= {
@@ -311,14 +317,16 @@ def _manifest(
         "dec": dec,
         **{name: hosts[name] for name in MANIFEST.names(Role.CONDITION)},
     }
-    lens = draws.draw_lens(experiment.lens, ids, seed)
     low, high = (np.array([b[i] for b in bounds], dtype=np.float64) for i in (0, 1))
     theta_e = low + (high - low) * streams.uniform(seed, "selection_theta_e", ids)
-    # The source keeps its place in units of theta_E.
-    for name in ("src_x_arcsec", "src_y_arcsec"):
-        lens[name] = lens[name] / lens["theta_e_arcsec"] * theta_e
-    columns |= {**lens, "theta_e_arcsec": theta_e}
-    rows = draw_source_rows(sources.ids, sources.split, split="test", ids=ids, seed=seed)
+    columns |= draws.draw_lens(experiment.lens, ids, seed, theta_e_arcsec=theta_e)
+    if population is None:
+        rows = draw_source_rows(sources.ids, sources.split, split="test", ids=ids, seed=seed)
+    else:
+        lenses = population.draw_at(chosen, "test", ids, theta_e)
+        rows = lenses.source
+        columns |= {"sigma_v_kms": lenses.sigma_v_kms, "z_lens": lenses.z_lens}
+    z_source = sources.z_phot if galaxies is None else galaxies.z
     rotation, flip = draws.draw_orientation(experiment.sources, ids, seed)
     magnitudes = draw_source_magnitudes(
         experiment.sources,
@@ -326,10 +334,11 @@ def _manifest(
         host_mag_r=hosts["host_mag_r"].to_numpy(),
         ids=ids,
         seed=seed,
+        galaxies=None if galaxies is None else galaxies.take(rows),
     )
     columns |= {
         "source_id": [str(name) for name in np.asarray(sources.ids, dtype=object)[rows]],
-        "z_source": pa.array(sources.z_phot[rows], pa.float64(), from_pandas=True),
+        "z_source": pa.array(z_source[rows], pa.float64(), from_pandas=True),
         "src_rotation_rad": rotation,
         "src_flip": flip,
         **{name: magnitudes[:, band] for band, name in enumerate(per_band("src_mag_{b}"))},

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, describe
-from darkhaloscope.gates import figures, leakage, physics, quality, shortcut, snr_mix, storage
+from darkhaloscope.gates import arc_colours, figures, leakage, physics, quality, shortcut, snr_mix, storage
 from darkhaloscope.gates.features import Features, Sample, measure_sample, sample_columns
 from darkhaloscope.gates.hosts import HostSums, measure_hosts
 from darkhaloscope.gates.judging import Measured
@@ -196,6 +196,18 @@ class DataGates:
             self.folder / "P1.png", measured, self.limits.value("P1", "max_median_error")
         )
         return [replace(physics.judge_flux(measured, self.limits), figure=name)]
+
+    def arc_colours(self) -> list[Verdict]:
+        """P3: colours of the arcs."""
+        measured = arc_colours.measure_arc_colours(
+            self.sample,
+            self.hosts,
+            experiment=self.experiment,
+            size_px=self.profile.stamp_px,
+            limits=self.limits,
+        )
+        name = figures.draw_arc_colours(self.folder / "P3.png", measured)
+        return [replace(arc_colours.judge_arc_colours(measured, self.limits), figure=name)]
 
     def normalisation(self) -> list[Verdict]:
         """S1: normalisation statistics."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from darkhaloscope.gates.judging import Measured
@@ -169,6 +170,26 @@ def draw_flux(path: Path, measured: Measured, limit: float) -> str:
     return _save(figure, path)
 
 
+def draw_arc_colours(path: Path, measured: Measured) -> str | None:
+    """Draw the colours of the arcs, and beside those recorded (P3); None where no arc has a colour."""
+    if "points" not in measured:
+        return None
+    seen, said = (np.asarray(measured["points"][name]) for name in ("measured", "recorded"))
+    figure = Figure(figsize=(6.4, 2.9), layout="constrained")
+    plane, *panels = figure.subplots(1, 3)
+    plane.plot(said[:, 0], said[:, 1], "o", ms=3.5, mfc="none", mec="0.7", mew=0.6, label="recorded")
+    plane.plot(seen[:, 0], seen[:, 1], ".", ms=2.5, color=COLOURS["positive"], label="measured")
+    plane.set_xlabel("g - r [mag]")
+    plane.set_ylabel("r - z [mag]")
+    plane.legend(fontsize=7)
+    for c, (axes, label) in enumerate(zip(panels, ("g - r", "r - z"), strict=True)):
+        axes.axline((0.0, 0.0), slope=1.0, color="0.75", lw=0.8, zorder=0)
+        axes.plot(said[:, c], seen[:, c], ".", ms=2.5, color=COLOURS["positive"])
+        axes.set_xlabel(f"{label} recorded [mag]")
+        axes.set_ylabel("measured on the stamp", fontsize=8)
+    return _save(figure, path)
+
+
 def draw_roc(path: Path, views: Mapping[str, Measured], title: str) -> str:
     """Draw the ROC curves of a probe, one panel per view (S2, S2p)."""
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
@@ -239,6 +260,51 @@ def draw_scores(path: Path, measured: Measured, title: str) -> str | None:
     axes.set_ylabel("share")
     axes.set_title(title, fontsize=9)
     axes.legend(fontsize=7)
+    return _save(figure, path)
+
+
+def draw_bank(path: Path, measured: Measured, limits: Mapping[str, float]) -> str:
+    """Draw what tells a bank of galaxies from a bank of noise (P4).
+
+    Parameters
+    ----------
+    path : path
+        PNG to write.
+    measured : dict
+        Of ``bank.measure_bank``.
+    limits : mapping
+        Limits by the names of the histograms.
+
+    Returns
+    -------
+    str
+        File name.
+    """
+    figure = Figure(figsize=(9.6, 2.7), layout="constrained")
+    light, sizes, structure, growth = figure.subplots(1, 4)
+    for axes, name, label in (
+        (light, "off_source", "share of light off the galaxy"),
+        (structure, "roughness", "structure over that of noise"),
+    ):
+        axes.stairs(measured["histograms"][name], measured["edges"][name], fill=True, color=COLOURS["paired"])
+        axes.axvline(limits[name], color=COLOURS["positive"], lw=1.0)
+        axes.set(xlabel=label, ylabel="templates", yscale="symlog")
+    catalogued, found = np.array(measured["radii_arcsec"]).reshape(-1, 2).T
+    low, high = measured["hlr_limits_arcsec"]
+    sizes.plot([low, high], [low, high], color=COLOURS["unpaired"], lw=0.8)
+    sizes.plot(catalogued, found, ".", ms=3, color=COLOURS["paired"])
+    sizes.set(
+        xlabel="catalogued radius [arcsec]", ylabel="measured on the template", xscale="log", yscale="log"
+    )
+    sizes.xaxis.set_minor_formatter(NullFormatter())
+    sizes.yaxis.set_minor_formatter(NullFormatter())
+    curve = np.array(measured["growth"])
+    radius_px = np.arange(len(curve))
+    square = np.minimum(np.pi * radius_px**2 / (2.0 * radius_px[-1]) ** 2, 1.0)
+    growth.plot(radius_px, curve, color=COLOURS["paired"], label="bank")
+    growth.plot(radius_px, square, color=COLOURS["unpaired"], ls=":", label="empty square")
+    growth.set(xlabel="radius [px]", ylabel="share of light inside")
+    growth.legend(fontsize=7)
     return _save(figure, path)
 
 

@@ -153,7 +153,7 @@ def _errors(
     if n == 0:
         return {"rows": 0, "unusable": int((~usable).sum())}
     error = added / expected - 1.0
-    sigma = np.sqrt(_NOISE_INFLATION / np.maximum(gain * expected, 1e-12)) if noise else np.zeros_like(error)
+    sigma = np.sqrt(NOISE_INFLATION / np.maximum(gain * expected, 1e-12)) if noise else np.zeros_like(error)
     off = (np.abs(error) > row_limit + _NOISE_SIGMAS * sigma).any(axis=1)
     return {
         "rows": n,
@@ -187,7 +187,8 @@ def _noise_inflation(correlation: float) -> float:
     return float(((1.0 + 2.0 * a) ** 2 / (1.0 + 2.0 * a * a)) ** 2)
 
 
-_NOISE_INFLATION = _noise_inflation(NEIGHBOUR_CORRELATION)
+NOISE_INFLATION = _noise_inflation(NEIGHBOUR_CORRELATION)
+"""Variance of a sum of photon noise over many pixels, relative to that of independent ones."""
 
 
 def _oracle_flux(

@@ -13,6 +13,7 @@ from darkhaloscope.errors import ConfigError, describe
 SHARDS = "training_shards"
 CHECKPOINT = "checkpoint"
 ANCHOR_STAMPS = "anchor_stamps"
+COSMOS_BANK = "cosmos_bank"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ GATES: dict[str, GateSpec] = {
         GateSpec("L3", "Source-disjoint splits", "Is a source galaxy in two splits?", SHARDS),
         GateSpec("L4", "Promised proportions", "Have the splits the promised share of the sky?", SHARDS),
         GateSpec("P1", "Right flux", "Is the added flux what an independent renderer adds?", SHARDS),
+        GateSpec("P3", "Arc colours", "Have arcs colours like galaxies, and those recorded?", SHARDS),
+        GateSpec("P4", "Galaxies, not noise", "Is the source bank galaxies, not noise?", COSMOS_BANK),
         GateSpec("S1", "Normalisation statistics", "Do median, MAD or clipping tell the class?", SHARDS),
         GateSpec("S2", "Aperture light", "Is aperture light enough to tell the class?", SHARDS),
         GateSpec("S2p", "Core statistics", "Are statistics of the core enough to tell the class?", SHARDS),
@@ -82,6 +85,9 @@ DATA_GATES = tuple(spec.gate for spec in GATES.values() if spec.artefact == SHAR
 
 MODEL_GATES = tuple(spec.gate for spec in GATES.values() if spec.artefact == CHECKPOINT)
 """Gates of a checkpoint, in the order they run."""
+
+BANK_GATES = tuple(spec.gate for spec in GATES.values() if spec.artefact == COSMOS_BANK)
+"""Gates of the source bank."""
 
 
 def get_gate(gate: str) -> GateSpec:

@@ -106,6 +106,7 @@ def run_data_gates(
         "L3": data.sources,
         "L4": data.proportions,
         "P1": data.flux,
+        "P3": data.arc_colours,
         "S1": data.normalisation,
         "S2": data.aperture_light,
         "S2p": data.core,

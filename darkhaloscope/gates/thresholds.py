@@ -68,6 +68,20 @@ _ALL = (
     Threshold("P1", "max_row_error", 0.05, "accuracy of the renderer's contract"),
     Threshold("P1", "max_row_share", 0.01, "accuracy of the renderer's contract"),
     Threshold("P1", "min_rows", 20, "a median and a share of outliers"),
+    Threshold(
+        "P3", "min_scatter_mag", 0.05, "faint galaxies scatter by 0.3; all arcs of one run had one colour"
+    ),
+    Threshold("P3", "max_offset_mag", 0.02, "twice the survey's calibration error"),
+    Threshold("P3", "max_row_share", 0.01, "accuracy of the renderer's contract"),
+    Threshold("P3", "max_noise_mag", 0.1, "a colour to 0.1 mag"),
+    Threshold("P3", "min_galaxies", 30, "a scatter to 13 %"),
+    Threshold("P4", "max_off_source_flux", 0.03, "sound banks 0.000; clipped pedestals 0.14 to 0.51"),
+    Threshold("P4", "max_clipped_share", 0.5, "sound templates keep negative noise, clipped ones have none"),
+    Threshold("P4", "max_negative_flux", 0.15, "sound banks 0.01 to 0.03; noise 0.4"),
+    Threshold("P4", "max_hlr_log_ratio", 0.1, "sound banks 0.01 to 0.06; another pixel scale 0.22 and more"),
+    Threshold("P4", "max_roughness", 0.5, "sound banks 0.20 to 0.28; noise 1.0, half noise 0.98"),
+    Threshold("P4", "max_bad_templates", 0, "the builder's own filters"),
+    Threshold("P4", "min_galaxies", 3, "one per split"),
     Threshold("S1", "max_abs_d_matched_light", 0.1, _CALIBRATED + ": 0.02"),
     Threshold(
         "S1",

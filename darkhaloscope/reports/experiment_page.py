@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from darkhaloscope import tabular
 from darkhaloscope.artifacts import ArtifactStore
-from darkhaloscope.gates.registry import GATES
+from darkhaloscope.gates.registry import ANCHOR_STAMPS, COSMOS_BANK, GATES
 from darkhaloscope.reports import figures as draw
 from darkhaloscope.reports import html_parts as h
 from darkhaloscope.reports.gates import measure_text
@@ -142,7 +142,8 @@ def _gates(name: str, gates: Sequence[Mapping[str, Any]], store: ArtifactStore) 
 def _gate_figure(name: str, gate: Mapping[str, Any], store: ArtifactStore) -> Path | None:
     if not gate["figure"]:
         return None
-    key = (gate["report"],) if gate["report"] == "anchor_stamps" else (gate["report"], name)
+    single = gate["report"] in (ANCHOR_STAMPS, COSMOS_BANK)
+    key = (gate["report"],) if single else (gate["report"], name)
     path = store.directory(*key) / gate["figure"]
     return path if path.is_file() else None
 

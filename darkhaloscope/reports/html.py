@@ -52,6 +52,7 @@ def write_report(
         '<h2 id="overview">All experiments</h2>',
         _overview(summary),
         _comparison(summary, directory),
+        _sky(store),
         _real_cutouts(summary, store, directory, cutouts),
         *(experiment_section(name, summary["experiments"][name], store, directory) for name in names),
         _run(summary),
@@ -176,6 +177,18 @@ def _comparison(summary: Mapping[str, Any], directory: Path) -> str:
             told += ": a difference in results belongs to all of them together"
         parts.append(h.folded(told, table))
     return "\n".join(parts)
+
+
+def _sky(store: ArtifactStore) -> str:
+    if not store.has("sky_splits"):
+        return ""
+    record = store.record("sky_splits")
+    told = (
+        "The division of the sky as it is published: a cell never changes sides. "
+        "Train and val galaxies in the guard band are not used."
+    )
+    pictures = [h.picture(path, told, wide=True) for path in store.paths(record, ".png")]
+    return "<h3>Train, val and test on the sky</h3>" + h.figures(pictures)
 
 
 def _real_cutouts(

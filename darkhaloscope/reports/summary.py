@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from darkhaloscope.evaluation import anchor_evaluation, selection
 from darkhaloscope.evaluation.comparison import compare_models
 from darkhaloscope.evaluation.cutouts import read_cutouts, score_cutouts
 from darkhaloscope.evaluation.rates import Rate
+from darkhaloscope.gates.bank import judged_for
+from darkhaloscope.gates.registry import COSMOS_BANK
 from darkhaloscope.gates.result import GateReport, GateStatus
 from darkhaloscope.profiles import Profile
 from darkhaloscope.reports.gates import JSON_NAME
@@ -186,6 +189,10 @@ def _experiment(
         if report
         for result in report.to_dict()["results"]
     ]
+    bank = read_gate_report(store, COSMOS_BANK) if store.has(COSMOS_BANK) else None
+    if bank is not None:
+        bank = judged_for(bank, experiment.gates, datetime.now(tz=UTC).date())
+        gates += [_gate(COSMOS_BANK, result) for result in bank.to_dict()["results"]]
     if pointing is not None:
         gates += [_gate("anchor_stamps", result) for result in pointing.to_dict()["results"]]
     hashes = {

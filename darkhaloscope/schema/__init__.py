@@ -16,6 +16,8 @@ from darkhaloscope.schema.tables import (
     PARENTS,
     QUANTISED,
     SCORES,
+    SELECTIONS,
+    SKY_SPLITS,
     STAMPS,
     per_band,
 )
@@ -30,6 +32,8 @@ __all__ = [
     "PARENTS",
     "QUANTISED",
     "SCORES",
+    "SELECTIONS",
+    "SKY_SPLITS",
     "STAMPS",
     "Column",
     "Role",

@@ -98,6 +98,28 @@ _CONDITIONS = [
     *_by_band("host_mag_{b}", _F64, _C, "mag", "raw host magnitude in {b}"),
 ]
 
+_MAGNITUDES = {"raw": "catalogued magnitudes", "dered": "magnitudes corrected for Galactic extinction"}
+
+SELECTIONS: tuple[str, ...] = (
+    *(f"lrg_v{i}_{kind}" for kind in _MAGNITUDES for i in range(1, 6)),
+    "lrg_desi",
+    *(f"early_bright_{kind}" for kind in _MAGNITUDES),
+)
+"""Parent selections; each has a flag column ``is_<selection>``."""
+
+_SELECTION_FLAGS = [
+    *[
+        Column(f"is_lrg_v{i}_{kind}", _BOOL, _Q, "", f"passes LRG cut v{i} in {magnitudes}")
+        for kind, magnitudes in _MAGNITUDES.items()
+        for i in range(1, 6)
+    ],
+    Column("is_lrg_desi", _BOOL, _Q, "", "passes the DESI main-survey LRG cut of its photometric system"),
+    *[
+        Column(f"is_early_bright_{kind}", _BOOL, _Q, "", f"DEV or SER with z < 20 mag in {magnitudes}")
+        for kind, magnitudes in _MAGNITUDES.items()
+    ],
+]
+
 BRICKS = TableSchema(
     "bricks",
     1,
@@ -121,9 +143,23 @@ BRICKS = TableSchema(
     ),
 )
 
+SKY_SPLITS = TableSchema(
+    "sky_splits",
+    1,
+    (
+        Column("healpix", _I64, _I, "", "HEALPix NESTED cell"),
+        Column("nside", _I32, _I, "", "resolution of the cells"),
+        Column("seed", _I64, _I, "", "seed of the assignment"),
+        Column("split", _STR, _I, "", "train, val or test; never changes once published"),
+        Column("fraction", _F64, _I, "", "share of galaxies and area promised to that split"),
+        Column("n_galaxies", _F64, _Q, "", "galaxies of the usable bricks in the cell"),
+        Column("area_deg2", _F64, _Q, "deg^2", "area of the usable bricks in the cell"),
+    ),
+)
+
 PARENTS = TableSchema(
     "lrg_parents",
-    1,
+    2,
     (
         Column("host_id", _STR, _I, "", "release-brickid-objid"),
         Column("release", _I32, _I, "", "data release number"),
@@ -147,16 +183,34 @@ PARENTS = TableSchema(
         *_by_band("psfdepth_{b}_mag", _F64, _C, "mag", "5-sigma point-source depth in {b}"),
         Column("ebv", _F64, _C, "mag", "E(B-V)"),
         Column("maskbits", _I32, _Q, "", "catalogue MASKBITS"),
-        *[Column(f"is_lrg_v{i}", _BOOL, _Q, "", f"passes the predecessor's cut v{i}") for i in range(1, 6)],
-        Column("is_lrg_desi", _BOOL, _Q, "", "passes the DESI main-survey LRG cut (south)"),
-        Column("is_early_bright", _BOOL, _Q, "", "DEV or SER with z < 20 mag"),
+        *_SELECTION_FLAGS,
+        *[
+            Column(f"passes_{cut}", _BOOL, _Q, "", f"passes the quality cut on {of}")
+            for cut, of in (
+                ("primary", "the primary box of its brick"),
+                ("type", "Tractor type"),
+                ("nobs", "exposures in every band"),
+                ("psf_fwhm", "seeing in every band"),
+                ("psfdepth", "depth in every band"),
+                ("ebv", "reddening"),
+                ("maskbits", "mask bits"),
+            )
+        ],
         Column("reject_reason", _STR, _Q, "", "first quality cut that failed, empty if none"),
+        Column(
+            "anchor_separation_arcsec",
+            _F64,
+            _Q,
+            "arcsec",
+            "to the nearest known lens or look-alike, null beyond 60 arcsec",
+            nullable=True,
+        ),
     ),
 )
 
 HOSTS = TableSchema(
     "host_cutouts",
-    1,
+    2,
     (
         Column("host_id", _STR, _I, "", "release-brickid-objid"),
         Column("brickname", _STR, _I, "", "brick the pixels come from"),
@@ -179,9 +233,7 @@ HOSTS = TableSchema(
         *_by_band("nexp_{b}", _I32, _C, "", "images in {b} at the position"),
         *_by_band("host_mag_{b}", _F64, _C, "mag", "raw catalogue magnitude in {b}", nullable=True),
         *_by_band("sky_{b}_nmgy", _F64, _C, "nMgy/px", "sky level removed from the {b} coadd"),
-        *[Column(f"is_lrg_v{i}", _BOOL, _Q, "", f"passes the predecessor's cut v{i}") for i in range(1, 6)],
-        Column("is_lrg_desi", _BOOL, _Q, "", "passes the DESI main-survey LRG cut (south)"),
-        Column("is_early_bright", _BOOL, _Q, "", "DEV or SER with z < 20 mag"),
+        *_SELECTION_FLAGS,
         Column("reject_reason", _STR, _Q, "", "first catalogue quality cut that failed, or empty"),
         Column("status", _STR, _Q, "", "ok, or the reason there are no pixels"),
         *_by_band(
@@ -250,6 +302,22 @@ _TRUTH = [
     Column("z_lens", _F64, _T, "", "lens redshift, null where none is assumed", nullable=True),
     Column("z_source", _F64, _T, "", "source redshift, null where unknown", nullable=True),
     Column(
+        "sigma_v_kms",
+        _F64,
+        _T,
+        "km/s",
+        "velocity dispersion of the deflector, null where none is assumed",
+        nullable=True,
+    ),
+    Column(
+        "lens_weight",
+        _F64,
+        _T,
+        "arcsec^2",
+        "rate of such lenses over the density they were drawn with, null where theta_E is not from a population",
+        nullable=True,
+    ),
+    Column(
         "light_quantile",
         _F64,
         _T,
@@ -260,11 +328,11 @@ _TRUTH = [
     Column("light_azimuth_rad", _F64, _T, "rad", "azimuth at which matched light is put", nullable=True),
 ]
 
-MANIFEST = TableSchema("manifest", 2, (*_IDENTITY, *_TRUTH, *_CONDITIONS))
+MANIFEST = TableSchema("manifest", 3, (*_IDENTITY, *_TRUTH, *_CONDITIONS))
 
 STAMPS = TableSchema(
     "stamps",
-    2,
+    3,
     (
         *_IDENTITY,
         *_TRUTH,
@@ -293,7 +361,7 @@ STAMPS = TableSchema(
             _F64,
             _R,
             "",
-            "weight that brings the rows back to the physical prior; 1 where S/N was not aimed at",
+            "weight that brings rows back to the physical prior; 1 where neither S/N nor theta_E was aimed at",
             nullable=True,
         ),
         *_pixels(),

@@ -27,7 +27,7 @@ from darkhaloscope.hashing import canonical_json
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 TEMPLATE_PX = 96
 """Side of a template."""
@@ -42,18 +42,27 @@ NUMBER_COLUMNS = (
     "hlr_arcsec",
     "hlr_catalogue_arcsec",
     "mag_f814w",
+    "mag_auto",
     "z_phot",
+    "g_r",
+    "r_z",
     "snr",
     "flux",
     "flux_catalogue",
     "flux_fraction_in_box",
+    "blended_flux_fraction",
     "negative_flux_fraction",
+    "concentration",
+    "clumpiness",
     "segment_px",
     "background",
     "noise_sigma",
     "ra_deg",
     "dec_deg",
 )
+_METADATA = ("bank_id", "pixel_scale_arcsec", "template_px", "psf_fwhm_arcsec", "deconvolved", "limits")
+"""What every bank says of itself."""
+
 _BLOCK = 512
 _PAGE_BYTES = 4096
 
@@ -159,7 +168,8 @@ class SourceBank:
         MissingDataError
             If there is no file.
         DataError
-            If it is not a complete bank of this format version.
+            If it is not a complete bank of this format version, its metadata lacks
+            a key, or its templates have another pixel scale.
         """
         path = Path(path)
         if not path.is_file():
@@ -198,17 +208,7 @@ class SourceBank:
                     hint="the file is truncated or damaged: materialise cosmos_bank again",
                 )
             ) from error
-        if metadata.get("pixel_scale_arcsec") != TEMPLATE_SCALE_ARCSEC:
-            raise DataError(
-                describe(
-                    "Templates of another pixel scale",
-                    file=path,
-                    field="pixel_scale_arcsec",
-                    expected=f"{TEMPLATE_SCALE_ARCSEC} arcsec",
-                    got=metadata.get("pixel_scale_arcsec"),
-                    hint="materialise cosmos_bank again",
-                )
-            )
+        _check_metadata(metadata, path)
         count = len(columns["source_id"])
         if offset is None or shape != (count, TEMPLATE_PX, TEMPLATE_PX):
             raise DataError(
@@ -250,6 +250,16 @@ class SourceBank:
     def z_phot(self) -> FloatArray:
         """Photometric redshift, NaN where unknown, shape (n,)."""
         return self.columns["z_phot"]
+
+    @property
+    def g_r(self) -> FloatArray:
+        """Measured g - r (AB), NaN where there is no photometry, shape (n,)."""
+        return self.columns["g_r"]
+
+    @property
+    def r_z(self) -> FloatArray:
+        """Measured r - z (AB), NaN where there is no photometry, shape (n,)."""
+        return self.columns["r_z"]
 
     @property
     def snr(self) -> FloatArray:
@@ -328,6 +338,32 @@ def _map_of(array: NDArray[Any]) -> mmap.mmap:
     while not isinstance(base, mmap.mmap):
         base = base.base
     return base
+
+
+def _check_metadata(metadata: Mapping[str, Any], path: Path) -> None:
+    for key in _METADATA:
+        if key not in metadata:
+            raise DataError(
+                describe(
+                    "Source bank lacks metadata",
+                    file=path,
+                    field=key,
+                    got=f"only {sorted(metadata)}",
+                    hint="materialise cosmos_bank again",
+                )
+            )
+    for key, expected in (("pixel_scale_arcsec", TEMPLATE_SCALE_ARCSEC), ("template_px", TEMPLATE_PX)):
+        if metadata[key] != expected:
+            raise DataError(
+                describe(
+                    "Source bank has templates of another geometry",
+                    file=path,
+                    field=key,
+                    expected=expected,
+                    got=metadata[key],
+                    hint="the renderer takes templates of this geometry only: materialise cosmos_bank again",
+                )
+            )
 
 
 def _text(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.bytes_]:

@@ -50,6 +50,16 @@ class SourceLibrary(Protocol):
         ...
 
     @property
+    def g_r(self) -> NDArray[np.float64]:
+        """Measured g - r (AB), NaN where there is no photometry."""
+        ...
+
+    @property
+    def r_z(self) -> NDArray[np.float64]:
+        """Measured r - z (AB), NaN where there is no photometry."""
+        ...
+
+    @property
     def snr(self) -> NDArray[np.float64]:
         """Signal-to-noise ratio of the template."""
         ...

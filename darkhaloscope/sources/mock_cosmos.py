@@ -20,8 +20,8 @@ from scipy import ndimage, signal
 from darkhaloscope.artifacts import atomic_path
 from darkhaloscope.errors import ConfigError, describe
 from darkhaloscope.sources.bankfile import TEMPLATE_SCALE_ARCSEC
+from darkhaloscope.sources.morphology import half_light_radius_px
 from darkhaloscope.sources.selection import ACS_F814W_ZEROPOINT_MAG
-from darkhaloscope.sources.template import half_light_radius_px
 from darkhaloscope.streams import generator
 
 FloatArray = NDArray[np.float64]
@@ -147,7 +147,11 @@ def _draw(seed: int, ident: int) -> _Truth:
 def _render(
     seed: int, ident: int, truth: _Truth
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, float]:
-    """Return stamp, PSF, total flux in counts/s and half-light radius in pixels."""
+    """Return stamp, PSF, total flux in counts/s and the stamp's half-light radius in pixels.
+
+    SExtractor's radius, too, is that of the light within an aperture, not of a
+    profile's wings out to infinity.
+    """
     random = generator(seed, "mock_cosmos_pixels", str(ident))
     hlr_px = truth.hlr_arcsec / TEMPLATE_SCALE_ARCSEC
     side = max(41, int(np.ceil(random.uniform(7.0, 9.0) * hlr_px)))
@@ -161,14 +165,14 @@ def _render(
     seen = signal.fftconvolve(canvas / canvas.sum(), psf, mode="same")
     edge = PSF_PX // 2
     light = seen[edge : edge + shape[0], edge : edge + shape[1]]
-    y, x = np.indices(seen.shape)
-    centre = float((seen * x).sum() / seen.sum()), float((seen * y).sum() / seen.sum())
+    y, x = np.indices(light.shape)
+    centre = float((light * x).sum() / light.sum()), float((light * y).sum() / light.sum())
     flux = 10.0 ** (0.4 * (ACS_F814W_ZEROPOINT_MAG - truth.mag))
     noise = ndimage.gaussian_filter(random.standard_normal(shape), NOISE_CORRELATION_PX, mode="wrap")
     stamp = flux * light + NOISE_SIGMA * noise / noise.std()
     if truth.defect == "nan":
         stamp[shape[0] // 3, shape[1] // 3] = np.nan
-    return stamp.astype(np.float32), psf.astype(np.float32), float(flux), half_light_radius_px(seen, centre)
+    return stamp.astype(np.float32), psf.astype(np.float32), float(flux), half_light_radius_px(light, centre)
 
 
 def _spiral(shape: tuple[int, int], hlr_px: float, random: np.random.Generator) -> FloatArray:
@@ -287,7 +291,6 @@ def _write_tables(directory: Path, rows: list[dict[str, Any]]) -> None:
         fits.Column("PIXEL_SCALE", "D", array=np.full(n, TEMPLATE_SCALE_ARCSEC)),
         fits.Column("NOISE_MEAN", "D", array=np.zeros(n)),
         fits.Column("NOISE_VARIANCE", "D", array=np.full(n, NOISE_SIGMA**2)),
-        fits.Column("NOISE_FILENAME", "26A", array=["none"] * n),
         fits.Column("stamp_flux", "D", array=np.nan_to_num(column("stamp_flux"))),
     ]
     hlr = np.zeros((n, 3))

@@ -1,8 +1,10 @@
 """Brightness and colour of the sources, and which source each task gets.
 
 Every draw is keyed by the task's identity. In the ``population`` mode a
-source's magnitude is that of the real galaxy whose shape and size it has, so
-the three stay joined; nothing is tied to the host.
+source's magnitude is that of the real galaxy whose shape and size it has, and
+``galaxy`` colours go with its redshift (``colours``), so all stay joined; nothing
+is tied to the host. Sources behind a host of known redshift are drawn in
+``stamps.deflectors``.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope import config
 from darkhaloscope.errors import DataError, describe
-from darkhaloscope.streams import normal, uniform
+from darkhaloscope.sources.colours import Galaxies, colour_deviates
+from darkhaloscope.streams import uniform
 
 FloatArray = NDArray[np.float64]
 
@@ -32,12 +35,13 @@ def draw_source_magnitudes(
     host_mag_r: ArrayLike,
     ids: Sequence[str],
     seed: int,
+    galaxies: Galaxies | None = None,
 ) -> FloatArray:
     """Draw the unlensed source magnitudes of tasks.
 
     ``population``: r = F814W + share of (r - z) between the bands + dimming,
     with dimming uniform. ``host_tied``: r = host r + one of the offsets.
-    Colours are bivariate normal, or single values.
+    Colours are those of the galaxy, bivariate normal, or single values.
 
     Parameters
     ----------
@@ -51,6 +55,8 @@ def draw_source_magnitudes(
         Task identities.
     seed : int
         Seed of the experiment.
+    galaxies : Galaxies, optional
+        Of each task's source, shape (n,); needed by the colours ``galaxy``.
 
     Returns
     -------
@@ -60,9 +66,10 @@ def draw_source_magnitudes(
     Raises
     ------
     DataError
-        If a magnitude that is used is not finite.
+        If a magnitude that is used is not finite, or colours of galaxies are
+        asked for and none are given.
     """
-    g_r, r_z = _colours(sources, ids, seed)
+    g_r, r_z = _colours(sources, ids, seed, galaxies)
     if sources.magnitude == "population":
         low, high = sources.dimming_mag
         base = _finite(mag_f814w, "mag_f814w", ids)
@@ -151,17 +158,7 @@ def draw_source_rows(
     DataError
         If the split has no source.
     """
-    rows = np.flatnonzero(np.asarray(split_of_source) == split)
-    if len(rows) == 0:
-        raise DataError(
-            describe(
-                "No source in this split",
-                field="split",
-                expected="at least one source",
-                got=f"0 in {split}",
-                hint="build the bank from more galaxies",
-            )
-        )
+    rows = rows_of_split(split_of_source, split)
     tasks, task_of_id = np.unique(np.asarray(ids, dtype=np.str_), return_inverse=True)
     rank = np.empty(len(tasks), dtype=np.int64)
     rank[np.argsort(uniform(seed, "source_rank", tasks.tolist()), kind="stable")] = np.arange(len(tasks))
@@ -174,15 +171,47 @@ def draw_source_rows(
     return np.concatenate(dealt)[rank][task_of_id] if dealt else np.empty(0, dtype=np.int64)
 
 
-def _colours(sources: config.Sources, ids: Sequence[str], seed: int) -> tuple[FloatArray, FloatArray]:
+def rows_of_split(split_of_source: NDArray[np.str_], split: str) -> NDArray[np.intp]:
+    """Return the rows of the sources of a split.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    rows = np.flatnonzero(np.asarray(split_of_source) == split)
+    if len(rows) == 0:
+        raise DataError(
+            describe(
+                "No source in this split",
+                field="split",
+                expected="at least one source",
+                got=f"0 in {split}",
+                hint="build the bank from more galaxies",
+            )
+        )
+    return rows
+
+
+def _colours(
+    sources: config.Sources, ids: Sequence[str], seed: int, galaxies: Galaxies | None
+) -> tuple[FloatArray, FloatArray]:
     """Return g - r and r - z of every task."""
+    if sources.colours == "galaxy":
+        if galaxies is None:
+            raise DataError(
+                describe(
+                    "Colours of the galaxies are not given",
+                    field="galaxies",
+                    expected="one per task with sources.colours galaxy",
+                    got=None,
+                )
+            )
+        return _finite(galaxies.g_r, "g_r", ids), _finite(galaxies.r_z, "r_z", ids)
     if sources.colours == "single":
         return np.full(len(ids), sources.g_r[0]), np.full(len(ids), sources.r_z[0])
-    first, second = normal(seed, "source_g_r", ids), normal(seed, "source_r_z", ids)
-    rho = sources.colour_correlation
-    g_r = sources.g_r[0] + sources.g_r[1] * first
-    r_z = sources.r_z[0] + sources.r_z[1] * (rho * first + np.sqrt(1.0 - rho**2) * second)
-    return g_r, r_z
+    first, second = colour_deviates(ids, sources.colour_correlation, seed)
+    return sources.g_r[0] + sources.g_r[1] * first, sources.r_z[0] + sources.r_z[1] * second
 
 
 def _finite(values: ArrayLike, name: str, ids: Sequence[str]) -> FloatArray:

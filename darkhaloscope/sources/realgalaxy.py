@@ -49,7 +49,7 @@ _MAIN_COLUMNS = (
     "NOISE_MEAN",
     "NOISE_VARIANCE",
 )
-_FITS_COLUMNS = ("IDENT", "flux_radius", "zphot")
+_FITS_COLUMNS = ("IDENT", "mag_auto", "flux_radius", "zphot")
 
 
 @dataclass
@@ -78,6 +78,8 @@ class RealGalaxyCatalog:
         Pixel scale of the stamp.
     noise_mean, noise_variance : ndarray of float64, shape (n,)
         Mean and variance of one pixel of the stamp's sky, counts/s and its square.
+    mag_auto : ndarray of float64, shape (n,)
+        SExtractor's Kron-like F814W magnitude (AB).
     flux_radius_px : ndarray of float64, shape (n,)
         Half-light radius measured by SExtractor, pixels of the stamp.
     z_phot : ndarray of float64, shape (n,)
@@ -97,6 +99,7 @@ class RealGalaxyCatalog:
     pixel_scale_arcsec: FloatArray
     noise_mean: FloatArray
     noise_variance: FloatArray
+    mag_auto: FloatArray
     flux_radius_px: FloatArray
     z_phot: FloatArray
     _open_files: dict[str, tuple[BinaryIO, Any]] = field(default_factory=dict, repr=False)
@@ -143,6 +146,7 @@ class RealGalaxyCatalog:
             pixel_scale_arcsec=_floats(main["PIXEL_SCALE"]),
             noise_mean=_floats(main["NOISE_MEAN"]),
             noise_variance=_floats(main["NOISE_VARIANCE"]),
+            mag_auto=_floats(other["mag_auto"])[order],
             flux_radius_px=_floats(other["flux_radius"])[order],
             z_phot=_floats(other["zphot"])[order],
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,19 +18,24 @@ from scipy.spatial import cKDTree
 
 from darkhaloscope.errors import DataError, MissingDataError
 from darkhaloscope.sources.bankfile import TEMPLATE_PX, TEMPLATE_SCALE_ARCSEC
-from darkhaloscope.sources.psf import match_psf
+from darkhaloscope.sources.morphology import clumpiness, concentration, high_pass, light_radii_px
+from darkhaloscope.sources.psf import match_psf, smoothing_sigma_px
 from darkhaloscope.sources.realgalaxy import RealGalaxyCatalog
 from darkhaloscope.sources.template import (
+    RING_MIN_PX,
+    Segment,
     centroid_px,
     cut_template,
-    half_light_radius_px,
     ring_background,
     segment,
+    smoothed_sigma,
 )
+from darkhaloscope.survey.healpix import chord, unit_vectors
 
 ACS_F814W_ZEROPOINT_MAG = 25.94
 """AB magnitude of 1 count/s in the COSMOS F814W mosaics (GalSim's COSMOSCatalog)."""
 
+FloatArray = NDArray[np.float64]
 Values = Mapping[str, Any]
 
 
@@ -49,8 +55,10 @@ class BankLimits:
         disagreement is a blend or a failed segmentation.
     max_flux_offset_mag : float
         Flux in the segmentation and catalogued magnitude agree within this.
+    max_blended_fraction : float
+        Flux of touching neighbours, cut off by deblending, over the galaxy's own.
     min_flux_fraction : float
-        Share of the segment's flux that the template box must hold.
+        Share of the segment's flux that the tapered template must hold.
     duplicate_arcsec : float
         Of galaxies nearer to each other than this, one is kept.
     """
@@ -59,6 +67,7 @@ class BankLimits:
     min_snr: float = 30.0
     max_hlr_ratio: float = 1.5
     max_flux_offset_mag: float = 0.5
+    max_blended_fraction: float = 0.2
     min_flux_fraction: float = 0.95
     duplicate_arcsec: float = 0.5
 
@@ -83,10 +92,26 @@ CUTS: dict[str, Callable[[Values, BankLimits], Any]] = {
     "hlr_disagrees": lambda v, c: (
         np.abs(np.log(v["hlr_arcsec"] / v["hlr_catalogue_arcsec"])) <= np.log(c.max_hlr_ratio)
     ),
+    "blended": lambda v, c: v["blended_flux_fraction"] <= c.max_blended_fraction,
     "larger_than_template": lambda v, c: v["flux_fraction_in_box"] >= c.min_flux_fraction,
 }
 """Reason of rejection to the condition a source satisfies, in the order they are applied.
 Values may be numbers or columns; NaN satisfies nothing."""
+
+
+class Images(NamedTuple):
+    """What the telescope saw of one galaxy.
+
+    Parameters
+    ----------
+    stamp : ndarray of float32, shape (ny, nx)
+        Counts/s per pixel.
+    psf : ndarray of float64, shape (my, mx), or None
+        None where the catalogue comes without PSF images.
+    """
+
+    stamp: NDArray[np.float32]
+    psf: FloatArray | None
 
 
 class Measured(NamedTuple):
@@ -112,8 +137,8 @@ def first_failed_cut(values: Values, limits: BankLimits) -> str | None:
     return next((reason for reason, passes in CUTS.items() if not passes(values, limits)), None)
 
 
-def read_stamp(catalog: RealGalaxyCatalog, row: int) -> NDArray[np.float32] | str:
-    """Return a galaxy's stamp, or why it cannot be used.
+def read_images(catalog: RealGalaxyCatalog, row: int) -> Images | str:
+    """Return a galaxy's stamp and PSF, or why it cannot be used.
 
     Raises
     ------
@@ -132,64 +157,97 @@ def read_stamp(catalog: RealGalaxyCatalog, row: int) -> NDArray[np.float32] | st
         raise
     except DataError:
         return "unreadable_stamp"
-    return stamp if np.isfinite(stamp).all() else "non_finite_pixels"
+    if not np.isfinite(stamp).all():
+        return "non_finite_pixels"
+    if not catalog.has_psf:
+        return Images(stamp, None)
+    try:
+        psf = catalog.psf(row).astype(np.float64)
+    except MissingDataError:
+        raise
+    except DataError:
+        return "unreadable_psf"
+    return Images(stamp, psf) if np.isfinite(psf).all() and psf.sum() > 0.0 else "unusable_psf"
 
 
-def measure(catalog: RealGalaxyCatalog, row: int, stamp: NDArray[np.float32], psf: bool) -> Measured | str:
+def measure(catalog: RealGalaxyCatalog, row: int, images: Images) -> Measured | str:
     """Measure one galaxy and cut its template.
 
     Parameters
     ----------
     catalog : RealGalaxyCatalog
-        Gives size, magnitude, noise and PSF.
+        Gives size, magnitude and noise.
     row : int
         Row of the galaxy.
-    stamp : ndarray of float32, shape (ny, nx)
-        Its image, counts/s per pixel.
-    psf : bool
-        Whether to replace the telescope's PSF by the bank's common Gaussian.
+    images : Images
+        Its pixels.
 
     Returns
     -------
     Measured or str
         ``not_detected`` if there is no galaxy at the stamp's centre.
     """
-    variance = float(catalog.noise_variance[row])
-    image = stamp.astype(np.float64)
-    sky = ring_background(
-        image,
-        hlr_px=float(catalog.flux_radius_px[row]),
-        noise_mean=float(catalog.noise_mean[row]),
-        noise_variance=variance,
+    variance, hlr_px = float(catalog.noise_variance[row]), float(catalog.flux_radius_px[row])
+    image = images.stamp.astype(np.float64)
+    background = partial(
+        ring_background, hlr_px=hlr_px, noise_mean=float(catalog.noise_mean[row]), noise_variance=variance
     )
-    image -= sky.level
-    mask = segment(image, sigma=float(np.sqrt(variance)), hlr_px=float(catalog.flux_radius_px[row]))
-    if not mask.any():
+    level = background(image).level
+    found = segment(image - level, sigma=float(np.sqrt(variance)), hlr_px=hlr_px)
+    if not found.galaxy.any():
         return "not_detected"
-    if psf:
-        image = match_psf(image, catalog.psf(row).astype(np.float64))
-    light = np.where(mask, image, 0.0)
-    flux = float(light.sum())
-    centre = centroid_px(image, mask)
-    cutout = cut_template(light, centre, TEMPLATE_PX)
+    sky = background(image, exclude=found.galaxy | found.neighbours)
+    image -= sky.level
+    flux = float(image[found.galaxy].sum())
+    centre = centroid_px(image, found.galaxy)
+    matched = match_psf(image, images.psf)
+    cutout = cut_template(matched, found, centre, TEMPLATE_PX)
     z_phot = float(catalog.z_phot[row])
     numbers = {
-        "hlr_arcsec": TEMPLATE_SCALE_ARCSEC * half_light_radius_px(light, centre),
-        "hlr_catalogue_arcsec": float(catalog.flux_radius_px[row] * catalog.pixel_scale_arcsec[row]),
+        "hlr_catalogue_arcsec": hlr_px * float(catalog.pixel_scale_arcsec[row]),
         "mag_f814w": float(catalog.mag_f814w[row]),
+        "mag_auto": float(catalog.mag_auto[row]),
         "z_phot": z_phot if z_phot > 0.0 else float("nan"),
-        "snr": flux / float(np.sqrt(variance * mask.sum())),
+        "snr": flux / float(np.sqrt(variance * found.galaxy.sum())),
         "flux": max(flux, np.finfo(np.float64).tiny),
         "flux_catalogue": float(10.0 ** (0.4 * (ACS_F814W_ZEROPOINT_MAG - catalog.mag_f814w[row]))),
         "flux_fraction_in_box": cutout.flux_fraction,
-        "negative_flux_fraction": float(-light[light < 0.0].sum() / np.abs(light).sum()),
-        "segment_px": float(mask.sum()),
+        "blended_flux_fraction": found.blended_flux_fraction,
+        "segment_px": float(found.galaxy.sum()),
         "background": sky.level,
         "noise_sigma": sky.sigma,
         "ra_deg": float(catalog.ra_deg[row]),
         "dec_deg": float(catalog.dec_deg[row]),
+        **_shape(cutout.image.astype(np.float64), _sky_per_px(matched, found, hlr_px, sky.sigma) / flux),
     }
     return Measured(cutout.image, numbers, "ring" if sky.n_px else "catalogue")
+
+
+def _shape(template: FloatArray, sky_per_px: float) -> dict[str, float]:
+    """Measure the template itself, so that the numbers are those of what is lensed."""
+    centre = centroid_px(template, template != 0.0)
+    r20_px, r50_px, r80_px = light_radii_px(template, centre, (0.2, 0.5, 0.8))
+    known = np.isfinite(r50_px)
+    return {
+        "hlr_arcsec": TEMPLATE_SCALE_ARCSEC * r50_px,
+        "concentration": concentration(r20_px, r80_px) if known else float("nan"),
+        "clumpiness": clumpiness(template, centre=centre, hlr_px=r50_px, sky_per_px=sky_per_px)
+        if known
+        else float("nan"),
+        "negative_flux_fraction": float(-template[template < 0.0].sum() / np.abs(template).sum()),
+    }
+
+
+def _sky_per_px(matched: FloatArray, found: Segment, hlr_px: float, sigma: float) -> float:
+    """Return what noise adds to the clumpiness, per pixel and in the stamp's units.
+
+    Measured on the stamp's own sky; where there is little, that of Gaussian
+    noise with the standard deviation of a pixel after smoothing, an upper limit.
+    """
+    sky = high_pass(matched, hlr_px)[~(found.galaxy | found.neighbours)]
+    if len(sky) >= RING_MIN_PX:
+        return float(np.maximum(sky, 0.0).mean())
+    return smoothed_sigma(sigma, smoothing_sigma_px()) / float(np.sqrt(2.0 * np.pi))
 
 
 def repeated_rows(catalog: RealGalaxyCatalog, order: NDArray[np.int64], arcsec: float) -> dict[int, str]:
@@ -204,13 +262,10 @@ def repeated_rows(catalog: RealGalaxyCatalog, order: NDArray[np.int64], arcsec: 
     arcsec : float
         Two galaxies nearer than this are one.
     """
-    ra, dec = np.radians(catalog.ra_deg), np.radians(catalog.dec_deg)
-    unit = np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
-    placed = np.flatnonzero(np.isfinite(unit).all(axis=1))
     close: dict[int, list[int]] = {}
-    for a, b in placed[cKDTree(unit[placed]).query_pairs(np.radians(arcsec / 3600.0), output_type="ndarray")]:
-        close.setdefault(int(a), []).append(int(b))
-        close.setdefault(int(b), []).append(int(a))
+    for a, b in repeated_positions(catalog.ra_deg, catalog.dec_deg, arcsec):
+        close.setdefault(a, []).append(b)
+        close.setdefault(b, []).append(a)
     reasons: dict[int, str] = {}
     idents: set[int] = set()
     first: set[int] = set()
@@ -223,3 +278,11 @@ def repeated_rows(catalog: RealGalaxyCatalog, order: NDArray[np.int64], arcsec: 
             first.add(row)
         idents.add(int(catalog.ident[row]))
     return reasons
+
+
+def repeated_positions(ra_deg: FloatArray, dec_deg: FloatArray, arcsec: float) -> list[tuple[int, int]]:
+    """Return the pairs of rows nearer to each other than ``arcsec``; a row without a position is in none."""
+    unit = unit_vectors(ra_deg, dec_deg)
+    placed = np.flatnonzero(np.isfinite(unit).all(axis=1))
+    pairs = placed[cKDTree(unit[placed]).query_pairs(chord(arcsec / 3600.0), output_type="ndarray")]
+    return [(int(a), int(b)) for a, b in np.sort(pairs, axis=1)]

@@ -52,6 +52,7 @@ class SersicSources:
         self.hlr_arcsec: FloatArray = bank.columns["hlr_catalogue_arcsec"]
         self.mag_f814w = bank.mag_f814w
         self.z_phot = bank.z_phot
+        self.g_r, self.r_z = bank.g_r, bank.r_z
         self.snr: FloatArray = np.full(len(self.ids), np.inf)
         self.pixel_scale_arcsec = bank.pixel_scale_arcsec
         self.bank_id = f"sersic-of-{bank.bank_id}"

@@ -1,16 +1,22 @@
-"""From a galaxy's stamp to a source template: background, segmentation, size.
+"""From a galaxy's stamp to a source template: background, segmentation, window.
 
-Pure functions on one image. Nothing is ever clipped at zero: noise inside the
-segmentation keeps its sign and pixels outside it are exactly zero, so a
-template holds the galaxy's light and no pedestal.
+Pure functions on one image; detection, deblending and clipping are photutils'
+and astropy's. Nothing is ever clipped at zero: noise inside the segmentation
+keeps its sign. Pixels outside it are exactly zero, and between the two the
+light is tapered, so a template holds the galaxy's light, no pedestal and no
+step. Shape parameters are measured in ``morphology``.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
+from astropy.stats import sigma_clip
 from numpy.typing import NDArray
+from photutils.segmentation import SegmentationImage, deblend_sources, detect_sources
+from photutils.utils.exceptions import NoDetectionsWarning
 from scipy import ndimage
 
 FloatArray = NDArray[np.float64]
@@ -27,6 +33,21 @@ CENTROID_SIGMA_PX = 1.5
 DETECTION_THRESHOLD = 2.0
 """Detection threshold in standard deviations of the smoothed sky."""
 
+DETECTION_MIN_PX = 12
+"""Connected pixels of a detection: the area of the HST PSF's core."""
+
+NEIGHBOUR_PEAK_SIGMA = 5.0
+"""Detections apart from the galaxy with a fainter peak in the smoothed image are the sky's own
+fluctuations or the galaxy's outskirts; masking them would bite holes into both."""
+
+DEBLEND_LEVELS, DEBLEND_CONTRAST = 16, 0.05
+"""photutils' multi-threshold deblending: a piece needs 5 % of the parent's flux. At its default of
+0.1 % spirals fall apart into their knots."""
+
+CLUMP_RADIUS_HLR = 1.5
+"""A deblended piece that peaks within this many half-light radii of the centre is part of the galaxy
+(an arm, a knot, a bar's end); one farther out is a neighbour that touches it."""
+
 RING_RADIUS_HLR = 4.5
 """The sky ring begins here: an exponential disc has 0.4 % of its light outside."""
 
@@ -35,6 +56,9 @@ RING_MIN_PX = 400
 
 GROWTH_LIMIT = 0.8
 """The segmentation grows by at most this fraction of its equivalent radius."""
+
+TAPER_PX = 4
+"""Width of the window's edge: one PSF, the shortest scale on which templates hold light."""
 
 
 class Background(NamedTuple):
@@ -55,6 +79,27 @@ class Background(NamedTuple):
     n_px: int
 
 
+class Segment(NamedTuple):
+    """Which pixels of a stamp belong to the galaxy and which to others.
+
+    Parameters
+    ----------
+    galaxy : ndarray of bool, shape (ny, nx)
+        All False if there is no galaxy at the centre.
+    neighbours : ndarray of bool, shape (ny, nx)
+        Other detections, grown by two pixels.
+    support : ndarray of bool, shape (ny, nx)
+        The galaxy and ``TAPER_PX`` of dark sky around it: where a template may be other than zero.
+    blended_flux_fraction : float
+        Flux of the pieces that were deblended from the galaxy, over the galaxy's own.
+    """
+
+    galaxy: BoolArray
+    neighbours: BoolArray
+    support: BoolArray
+    blended_flux_fraction: float
+
+
 class Cutout(NamedTuple):
     """A template and how much of the galaxy it holds.
 
@@ -63,7 +108,7 @@ class Cutout(NamedTuple):
     image : ndarray of float32, shape (size, size)
         Sums to 1.
     flux_fraction : float
-        Share of the segment's flux inside the box.
+        Flux in the tapered box over the segment's; above 1 where noise in the taper adds up.
     """
 
     image: NDArray[np.float32]
@@ -71,12 +116,17 @@ class Cutout(NamedTuple):
 
 
 def ring_background(
-    image: FloatArray, *, hlr_px: float, noise_mean: float, noise_variance: float
+    image: FloatArray,
+    *,
+    hlr_px: float,
+    noise_mean: float,
+    noise_variance: float,
+    exclude: BoolArray | None = None,
 ) -> Background:
     """Measure the sky in the ring outside the galaxy.
 
     The ring is every pixel beyond ``RING_RADIUS_HLR`` half-light radii of the
-    stamp's centre, neighbours clipped at 3 sigma about the median. If the
+    stamp's centre, less ``exclude``, clipped at 3 sigma about the median. If the
     galaxy fills its stamp there is no such ring and the catalogue's sky, which
     was measured on the parent image, is taken.
 
@@ -88,29 +138,28 @@ def ring_background(
         Catalogued half-light radius.
     noise_mean, noise_variance : float
         Catalogued mean and variance of one sky pixel.
+    exclude : ndarray of bool, shape (ny, nx), optional
+        Pixels of detected objects.
 
     Returns
     -------
     Background
     """
-    ring = image[_radius_px(image.shape, _centre(image.shape)) > RING_RADIUS_HLR * hlr_px]
-    for _ in range(5):
-        if len(ring) < RING_MIN_PX:
-            return Background(noise_mean, float(np.sqrt(noise_variance)), 0)
-        middle = np.median(ring)
-        sigma = 1.4826 * np.median(np.abs(ring - middle))
-        kept = ring[np.abs(ring - middle) <= 3.0 * sigma]
-        if len(kept) == len(ring):
-            break
-        ring = kept
+    beyond = _radius_px(image.shape, _centre(image.shape)) > RING_RADIUS_HLR * hlr_px
+    ring = image[beyond if exclude is None else beyond & ~exclude]
+    if len(ring) >= RING_MIN_PX:
+        ring = sigma_clip(ring, sigma=3.0, cenfunc="median", stdfunc="mad_std", masked=False)
+    if len(ring) < RING_MIN_PX:
+        return Background(noise_mean, float(np.sqrt(noise_variance)), 0)
+    sigma = 1.4826 * np.median(np.abs(ring - np.median(ring)))
     return Background(float(ring.mean()), float(sigma), len(ring))
 
 
-def segment(image: FloatArray, *, sigma: float, hlr_px: float) -> BoolArray:
-    """Return the mask of the galaxy at the centre of a sky-subtracted stamp.
+def segment(image: FloatArray, *, sigma: float, hlr_px: float) -> Segment:
+    """Tell the galaxy at the centre of a sky-subtracted stamp from its neighbours.
 
-    Connected pixels above the threshold in the smoothed image that lie nearest
-    to the stamp's centre are the galaxy; other detections are neighbours. The
+    The detection that lies nearest to the stamp's centre is deblended; its
+    pieces near the centre are the galaxy, all else are neighbours. The
     galaxy's mask then grows, ring by ring and around the neighbours, for as
     long as the next ring still holds light: the growth curve is flat where it
     stops.
@@ -126,24 +175,62 @@ def segment(image: FloatArray, *, sigma: float, hlr_px: float) -> BoolArray:
 
     Returns
     -------
-    ndarray of bool, shape (ny, nx)
-        All False if nothing is detected within a quarter of the stamp's side
-        of its centre.
+    Segment
+        Without a galaxy if nothing is detected within a quarter of the stamp's
+        side of its centre.
     """
     width_px = float(np.clip(DETECTION_SIGMA_HLR * hlr_px, *DETECTION_SIGMA_RANGE_PX))
     smooth = ndimage.gaussian_filter(image, width_px, mode="reflect")
-    threshold = DETECTION_THRESHOLD * _smoothed_sigma(sigma, width_px)
-    labels, count = ndimage.label(smooth > threshold, structure=np.ones((3, 3)))
-    if count == 0:
-        return np.zeros(image.shape, dtype=bool)
+    smooth_sigma = smoothed_sigma(sigma, width_px)
+    dark = np.zeros(image.shape, dtype=bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        detected = detect_sources(smooth, DETECTION_THRESHOLD * smooth_sigma, n_pixels=DETECTION_MIN_PX)
+    if detected is None:
+        return Segment(dark, dark, dark, 0.0)
     radius = _radius_px(image.shape, _centre(image.shape))
-    nearest = np.argmin(np.where(labels > 0, radius, np.inf))
+    nearest = int(np.argmin(np.where(detected.data > 0, radius, np.inf)))
     if radius.flat[nearest] > min(image.shape) / 4.0:
-        return np.zeros(image.shape, dtype=bool)
-    galaxy = labels == labels.flat[nearest]
-    neighbours = ndimage.binary_dilation((labels > 0) & ~galaxy, iterations=2) & ~galaxy
+        return Segment(dark, detected.data > 0, dark, 0.0)
+    label = int(detected.data.flat[nearest])
+    parent = detected.data == label
+    galaxy = _without_blends(smooth, detected, label, hlr_px)
+    blended = parent & ~galaxy
+    others = [
+        index
+        for index, peak in zip(
+            detected.labels,
+            ndimage.maximum(smooth, detected.data, detected.labels),
+            strict=True,
+        )
+        if index != label and peak > NEIGHBOUR_PEAK_SIGMA * smooth_sigma
+    ]
+    neighbours = np.isin(detected.data, others) | blended
+    neighbours = ndimage.binary_dilation(neighbours, iterations=2) & ~galaxy
+    blended_fraction = float(smooth[blended].sum() / smooth[galaxy].sum())
     galaxy = ndimage.binary_fill_holes(galaxy) & ~neighbours
-    return _grow(image, galaxy, neighbours, sigma)
+    galaxy = _grow(image, galaxy, neighbours, sigma)
+    support = (ndimage.distance_transform_edt(~galaxy) <= TAPER_PX) & ~neighbours
+    return Segment(galaxy, neighbours, support, blended_fraction)
+
+
+def taper(mask: BoolArray) -> FloatArray:
+    """Return a window that is 0 outside a mask and rises to 1 over ``TAPER_PX`` pixels inside it.
+
+    A raised cosine of the distance to the nearest pixel outside; the border of
+    the image counts as outside.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (ny, nx)
+
+    Returns
+    -------
+    ndarray of float64, shape (ny, nx)
+    """
+    distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    rise = np.minimum(distance / (TAPER_PX + 1.0), 1.0)
+    return np.asarray(np.where(mask, 0.5 - 0.5 * np.cos(np.pi * rise), 0.0), dtype=np.float64)
 
 
 def centroid_px(image: FloatArray, mask: BoolArray) -> tuple[float, float]:
@@ -158,37 +245,8 @@ def centroid_px(image: FloatArray, mask: BoolArray) -> tuple[float, float]:
     return float((weight * x).sum() / total), float((weight * y).sum() / total)
 
 
-def half_light_radius_px(image: FloatArray, centre: tuple[float, float]) -> float:
-    """Return the radius of the circle about ``centre`` that holds half the flux.
-
-    Parameters
-    ----------
-    image : ndarray of float64, shape (ny, nx)
-        Masked, sky-subtracted light; its sum is the total flux.
-    centre : (x, y)
-        In pixels.
-
-    Returns
-    -------
-    float
-        In pixels, interpolated on the growth curve with pixels split into
-        3 x 3; NaN if the total flux is not positive.
-    """
-    fine = np.repeat(np.repeat(image, _SPLIT, axis=0), _SPLIT, axis=1) / _SPLIT**2
-    centre_fine = tuple((value + 0.5) * _SPLIT - 0.5 for value in centre)
-    radius = _radius_px(fine.shape, (centre_fine[0], centre_fine[1])) / _SPLIT
-    bins = np.rint(radius * _BINS_PER_PX).astype(np.int64).ravel()
-    growth = np.cumsum(np.bincount(bins, weights=fine.ravel()))
-    if growth[-1] <= 0.0:
-        return float("nan")
-    reached = int(np.argmax(growth >= 0.5 * growth[-1]))
-    before = growth[reached - 1] if reached else 0.0
-    fraction = (0.5 * growth[-1] - before) / (growth[reached] - before)
-    return float((reached - 0.5 + fraction) / _BINS_PER_PX)
-
-
-def cut_template(image: FloatArray, centre: tuple[float, float], size: int) -> Cutout:
-    """Cut the box about the galaxy and normalise it to unit sum.
+def cut_template(image: FloatArray, found: Segment, centre: tuple[float, float], size: int) -> Cutout:
+    """Cut the box about the galaxy, taper it at the support's edge and normalise it to unit sum.
 
     The box moves by whole pixels, so the centroid lies within half a pixel of
     the box's centre ((size - 1) / 2) and no pixel is interpolated.
@@ -196,7 +254,9 @@ def cut_template(image: FloatArray, centre: tuple[float, float], size: int) -> C
     Parameters
     ----------
     image : ndarray of float64, shape (ny, nx)
-        Masked, sky-subtracted light.
+        Sky-subtracted stamp.
+    found : Segment
+        The galaxy's pixels.
     centre : (x, y)
         Centroid in pixels.
     size : int
@@ -207,19 +267,24 @@ def cut_template(image: FloatArray, centre: tuple[float, float], size: int) -> C
     Cutout
         ``image`` is all NaN if the box holds no positive flux.
     """
-    box = np.zeros((size, size))
     x0, y0 = (int(np.rint(value - (size - 1) / 2.0)) for value in centre)
-    ny, nx = image.shape
-    ys, xs = slice(max(y0, 0), min(y0 + size, ny)), slice(max(x0, 0), min(x0 + size, nx))
-    box[ys.start - y0 : ys.stop - y0, xs.start - x0 : xs.stop - x0] = image[ys, xs]
-    inside, total = float(box.sum()), float(image.sum())
-    if inside <= 0.0 or total <= 0.0:
+    box = _box(image, x0, y0, size) * taper(_box(found.support, x0, y0, size) > 0)
+    kept, total = float(box.sum()), float(image[found.galaxy].sum())
+    if kept <= 0.0 or total <= 0.0:
         return Cutout(np.full((size, size), np.nan, dtype=np.float32), float("nan"))
-    return Cutout((box / inside).astype(np.float32), inside / total)
+    return Cutout((box / kept).astype(np.float32), kept / total)
 
 
-_SPLIT = 3
-_BINS_PER_PX = 4
+def smoothed_sigma(sigma: float, width_px: float) -> float:
+    """Return the noise of an image smoothed by a Gaussian, for sky correlated as drizzled ACS sky is.
+
+    White noise smoothed by a Gaussian of s pixels keeps 1 / (2 s sqrt(pi)) of
+    its standard deviation. Drizzling correlates neighbours (lag one 0.48 on
+    the COSMOS stamps, a Gaussian of 0.62 px), which raises that by the ratio
+    of the widths before and after.
+    """
+    drizzle_px = 0.62
+    return float(sigma * drizzle_px / np.hypot(drizzle_px, width_px))
 
 
 def _centre(shape: tuple[int, ...]) -> tuple[float, float]:
@@ -231,16 +296,36 @@ def _radius_px(shape: tuple[int, ...], centre: tuple[float, float]) -> FloatArra
     return np.asarray(np.hypot(x - centre[0], y - centre[1]), dtype=np.float64)
 
 
-def _smoothed_sigma(sigma: float, width_px: float) -> float:
-    """Return the noise of the smoothed image for noise correlated as drizzled ACS sky is.
+def _box(image: NDArray[Any], x0: int, y0: int, size: int) -> FloatArray:
+    """Return the square with its lower left pixel at (x0, y0), zero where it leaves the image."""
+    box = np.zeros((size, size))
+    ny, nx = image.shape
+    ys, xs = slice(max(y0, 0), min(y0 + size, ny)), slice(max(x0, 0), min(x0 + size, nx))
+    box[ys.start - y0 : ys.stop - y0, xs.start - x0 : xs.stop - x0] = image[ys, xs]
+    return box
 
-    White noise smoothed by a Gaussian of s pixels keeps 1 / (2 s sqrt(pi)) of
-    its standard deviation. Drizzling correlates neighbours (lag one 0.48 on
-    the COSMOS stamps, a Gaussian of 0.62 px), which raises that by the ratio
-    of the widths before and after.
-    """
-    drizzle_px = 0.62
-    return float(sigma * drizzle_px / np.hypot(drizzle_px, width_px))
+
+def _without_blends(smooth: FloatArray, detected: SegmentationImage, label: int, hlr_px: float) -> BoolArray:
+    """Return the pixels of a detection less the pieces that belong to others."""
+    parent: BoolArray = detected.data == label
+    pieces = deblend_sources(
+        smooth,
+        detected,
+        n_pixels=DETECTION_MIN_PX,
+        labels=label,
+        n_levels=DEBLEND_LEVELS,
+        contrast=DEBLEND_CONTRAST,
+        relabel=False,
+        progress_bar=False,
+    ).data
+    names = np.unique(pieces[parent])
+    if len(names) == 1:
+        return parent
+    x0, y0 = _centre(smooth.shape)
+    peaks = np.array(ndimage.maximum_position(smooth, pieces, names))
+    away = np.hypot(peaks[:, 1] - x0, peaks[:, 0] - y0)
+    own = names[(away <= CLUMP_RADIUS_HLR * hlr_px) | (away == away.min())]
+    return np.asarray(np.isin(pieces, own) & parent)
 
 
 def _grow(image: FloatArray, galaxy: BoolArray, neighbours: BoolArray, sigma: float) -> BoolArray:

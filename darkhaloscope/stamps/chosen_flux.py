@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope.config import Experiment
@@ -34,7 +35,8 @@ class ChosenFlux:
         Factor on the flux of the manifest row in every band; 1 where no S/N is
         aimed at.
     weight : ndarray, shape (k,)
-        Importance weight of the applied magnitude; 1 where no S/N is aimed at.
+        Importance weight of the applied magnitude, 1 where no S/N is aimed at,
+        times that of the lens.
     reached : ndarray of bool, shape (k,)
         False where the target asks for a magnitude outside the stated range;
         scale and weight are then 1 and void.
@@ -78,7 +80,8 @@ def choose_flux(
         If rows name targets and the experiment declares none.
     """
     k = rows.num_rows
-    chosen = ChosenFlux(np.ones(k), np.ones(k), np.ones(k, dtype=bool))
+    of_lens = np.asarray(pc.fill_null(rows["lens_weight"], 1.0).to_numpy(), dtype=np.float64)
+    chosen = ChosenFlux(np.ones(k), of_lens.copy(), np.ones(k, dtype=bool))
     aimed = np.flatnonzero(rows["target_snr"].is_valid())
     if len(aimed) == 0:
         return chosen
@@ -122,6 +125,6 @@ def choose_flux(
         sums.slope(scale),
     )
     chosen.scale[aimed] = scale
-    chosen.weight[aimed] = np.where(reached, weight, 1.0)
+    chosen.weight[aimed] = np.where(reached, of_lens[aimed] * weight, 1.0)
     chosen.reached[aimed] = reached
     return chosen

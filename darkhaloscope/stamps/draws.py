@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from darkhaloscope import streams
 from darkhaloscope.config import Lens, SnrTargeting, Sources
+from darkhaloscope.errors import ConfigError, describe
 from darkhaloscope.stamps.snr_target import declared_target
 
 FloatArray = NDArray[np.float64]
@@ -22,7 +23,9 @@ QUANTILE_RANGE = (0.02, 0.98)
 """Range of ``light_quantile``: the outermost PSF wings would put light off the stamp."""
 
 
-def draw_lens(lens: Lens, ids: Sequence[str], seed: int) -> dict[str, FloatArray]:
+def draw_lens(
+    lens: Lens, ids: Sequence[str], seed: int, *, theta_e_arcsec: FloatArray | None = None
+) -> dict[str, FloatArray]:
     """Draw deflector, shear and source position.
 
     Parameters
@@ -33,12 +36,20 @@ def draw_lens(lens: Lens, ids: Sequence[str], seed: int) -> dict[str, FloatArray
         Task ids of positives.
     seed : int
         Seed of the experiment.
+    theta_e_arcsec : ndarray, shape (n,), optional
+        Einstein radii decided elsewhere; without it they are drawn, which a
+        population of deflectors cannot be (``deflectors``).
 
     Returns
     -------
     dict of str to ndarray, shape (n,)
         MANIFEST columns. The source lies uniformly in the disc of
         ``source_offset_max`` x theta_E about the deflector.
+
+    Raises
+    ------
+    ConfigError
+        If Einstein radii come from a population and are not given.
     """
 
     def uniform(stream: str) -> FloatArray:
@@ -47,7 +58,7 @@ def draw_lens(lens: Lens, ids: Sequence[str], seed: int) -> dict[str, FloatArray
     def normal(stream: str, sigma: float) -> FloatArray:
         return sigma * streams.normal(seed, stream, ids)
 
-    theta_e = _theta_e(lens, uniform("theta_e"))
+    theta_e = _theta_e(lens, uniform("theta_e")) if theta_e_arcsec is None else theta_e_arcsec
     low, high = lens.q
     radius = theta_e * lens.source_offset_max * np.sqrt(uniform("src_radius"))
     azimuth = 2.0 * np.pi * uniform("src_azimuth")
@@ -65,6 +76,15 @@ def draw_lens(lens: Lens, ids: Sequence[str], seed: int) -> dict[str, FloatArray
 
 
 def _theta_e(lens: Lens, u: FloatArray) -> FloatArray:
+    if lens.theta_e_draw == "population":
+        raise ConfigError(
+            describe(
+                "Einstein radii of a population follow from lens and source",
+                field="lens.theta_e_draw",
+                expected="uniform, log_uniform or grid, or radii that are given",
+                got=lens.theta_e_draw,
+            )
+        )
     values = np.asarray(lens.theta_e_arcsec, dtype=np.float64)
     if lens.theta_e_draw == "grid":
         return np.asarray(values[np.floor(u * len(values)).astype(np.intp)], dtype=np.float64)

@@ -19,9 +19,11 @@ from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.profiles import Profile
 from darkhaloscope.schema import MANIFEST, Role, per_band
+from darkhaloscope.sources.colours import Galaxies, describe_galaxies
 from darkhaloscope.sources.library import SourceLibrary
 from darkhaloscope.sources.population import draw_source_magnitudes, draw_source_rows
 from darkhaloscope.stamps import draws, roles
+from darkhaloscope.stamps.deflectors import LensPopulation
 from darkhaloscope.stamps.kinds import HARD_NEGATIVE, MATCHED_LIGHT, PAIRED, POSITIVE, UNPAIRED
 from darkhaloscope.stamps.roles import Splits
 from darkhaloscope.survey.tiles import SPLITS, cell_ids
@@ -93,7 +95,19 @@ def build_manifest(
         twice, or a split has no sources.
     """
     roles.class_shares(experiment.controls)
-    use = roles.classify_hosts(experiment, profile, hosts=hosts, splits=splits, anchors=anchors)
+    galaxies = population = None
+    if experiment.describes_galaxies:
+        galaxies = describe_galaxies(experiment.sources, sources, experiment.seed)
+        if experiment.lens.theta_e_draw == "population":
+            population = LensPopulation.of(experiment, hosts, sources, galaxies)
+    use = roles.classify_hosts(
+        experiment,
+        profile,
+        hosts=hosts,
+        splits=splits,
+        anchors=anchors,
+        unfit=None if population is None else population.unfit,
+    )
     blocks, left_over = roles.assign_blocks(experiment, profile, hosts=hosts, use=use)
     tasks = _block_tasks(experiment, blocks) + _hard_negatives(hosts, use)
     if not blocks:
@@ -106,7 +120,7 @@ def build_manifest(
                 hint="leave the tile out of the run, or relax the selection or the guard band",
             )
         )
-    return _assemble(experiment, hosts, tasks, sources, tile)
+    return _assemble(experiment, hosts, tasks, sources, galaxies, population, tile)
 
 
 def _block_tasks(experiment: Experiment, blocks: list[roles.Block]) -> list[_Task]:
@@ -130,7 +144,13 @@ def _hard_negatives(hosts: pa.Table, use: roles.HostUse) -> list[_Task]:
 
 
 def _assemble(
-    experiment: Experiment, hosts: pa.Table, tasks: list[_Task], sources: SourceLibrary, tile: str
+    experiment: Experiment,
+    hosts: pa.Table,
+    tasks: list[_Task],
+    sources: SourceLibrary,
+    galaxies: Galaxies | None,
+    population: LensPopulation | None,
+    tile: str,
 ) -> pa.Table:
     seed, n = experiment.seed, len(tasks)
     host_ids = hosts["host_id"].to_pylist()
@@ -163,24 +183,30 @@ def _assemble(
         **{name: of_host[name] for name in MANIFEST.names(Role.CONDITION)},
     }
 
-    source_of = _draw_sources(sources, ids[positive], split[positive], seed)
+    host = np.array([task.host for task in tasks], dtype=np.intp)
+    drawn, lenses = _draw_sources(sources, population, ids[positive], split[positive], host[positive], seed)
+    source_of = dict(zip(ids[positive].tolist(), drawn.tolist(), strict=True))
     source = np.array([source_of[lit_by[i]] for i in np.flatnonzero(lit)], dtype=np.intp)
     columns["source_id"] = _scatter(lit, np.asarray(sources.ids, dtype=object)[source], pa.string())
-    columns["z_source"] = _scatter(lit, sources.z_phot[source], pa.float64())
+    z_source = sources.z_phot if galaxies is None else galaxies.z
+    columns["z_source"] = _scatter(lit, z_source[source], pa.float64())
     rotation, flip = draws.draw_orientation(experiment.sources, ids[lit], seed)
     columns["src_rotation_rad"] = _scatter(lit, rotation, pa.float64())
     columns["src_flip"] = _scatter(lit, flip, pa.bool_())
 
-    for name, values in draws.draw_lens(experiment.lens, ids[positive], seed).items():
+    theta_e = lenses.pop("theta_e_arcsec", None)
+    lenses |= draws.draw_lens(experiment.lens, ids[positive], seed, theta_e_arcsec=theta_e)
+    for name, values in lenses.items():
         columns[name] = _scatter(positive, values, pa.float64())
     for name, values in draws.draw_light_position(ids[matched], seed).items():
         columns[name] = _scatter(matched, values, pa.float64())
     magnitudes = draw_source_magnitudes(
         experiment.sources,
-        mag_f814w=sources.mag_f814w[source[positive[lit]]],
+        mag_f814w=sources.mag_f814w[drawn],
         host_mag_r=of_host["host_mag_r"].to_numpy()[positive],
         ids=list(ids[positive]),
         seed=seed,
+        galaxies=None if galaxies is None else galaxies.take(drawn),
     )
     for band, name in enumerate(per_band("src_mag_{b}")):
         columns[name] = _scatter(positive, magnitudes[:, band], pa.float64())
@@ -196,16 +222,32 @@ def _positive_of(experiment: Experiment, task: _Task, host_ids: Sequence[str]) -
 
 
 def _draw_sources(
-    sources: SourceLibrary, ids: NDArray[Any], split: NDArray[Any], seed: int
-) -> dict[str | None, int]:
-    """Give every positive a source of its own split, by row of the library."""
-    drawn: dict[str | None, int] = {}
+    sources: SourceLibrary,
+    population: LensPopulation | None,
+    ids: NDArray[Any],
+    split: NDArray[Any],
+    hosts: NDArray[np.intp],
+    seed: int,
+) -> tuple[NDArray[np.intp], dict[str, NDArray[np.float64]]]:
+    """Give every positive a source of its own split, by row of the library, and the lens that goes with it.
+
+    Without a population nothing is known of the lens, and sources are used evenly.
+    """
+    rows = np.empty(len(ids), dtype=np.intp)
+    lenses: dict[str, NDArray[np.float64]] = {}
     for name in SPLITS:
-        chosen = [str(task) for task in ids[split == name]]
-        if chosen:
-            rows = draw_source_rows(sources.ids, sources.split, split=name, ids=chosen, seed=seed)
-            drawn.update(zip(chosen, rows.tolist(), strict=True))
-    return drawn
+        mine = np.flatnonzero(split == name)
+        if not mine.size:
+            continue
+        chosen = [str(task) for task in ids[mine]]
+        if population is None:
+            rows[mine] = draw_source_rows(sources.ids, sources.split, split=name, ids=chosen, seed=seed)
+            continue
+        drawn = population.draw(hosts[mine], name, chosen)
+        rows[mine] = drawn.source
+        for column, values in drawn.columns().items():
+            lenses.setdefault(column, np.empty(len(ids)))[mine] = values
+    return rows, lenses
 
 
 def _scatter(rows: NDArray[np.bool_], values: NDArray[Any], kind: pa.DataType) -> pa.Array:

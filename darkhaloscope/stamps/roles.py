@@ -8,13 +8,13 @@ What is drawn for a lens does not belong here.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from darkhaloscope import streams
 from darkhaloscope.config import Controls, Experiment
@@ -23,7 +23,7 @@ from darkhaloscope.profiles import Profile
 from darkhaloscope.schema import MANIFEST, Role, per_band
 from darkhaloscope.stamps.kinds import HARD_NEGATIVE, MATCHED_LIGHT, PAIRED, POSITIVE, UNPAIRED
 from darkhaloscope.stamps.runs import run_ends
-from darkhaloscope.survey.healpix import chord, unit_vectors
+from darkhaloscope.survey.neighbours import nearest_arcsec
 from darkhaloscope.survey.release import get_release
 from darkhaloscope.survey.tiles import SPLITS
 
@@ -34,7 +34,6 @@ HARD_NEGATIVE_MATCH_ARCSEC = 1.5
 """A look-alike and a host nearer than this are the same galaxy."""
 
 _MIN_BLOCK_HOSTS = 4
-_DEG_PER_ARCSEC = 1.0 / 3600.0
 
 
 class Splits(Protocol):
@@ -104,6 +103,7 @@ def classify_hosts(
     hosts: pa.Table,
     splits: Splits,
     anchors: pa.Table | None,
+    unfit: Callable[[NDArray[Any]], NDArray[np.bool_]] | None = None,
 ) -> HostUse:
     """Say of every host whether it is used and, if not, the first rule against it.
 
@@ -121,6 +121,9 @@ def classify_hosts(
         Split of a position.
     anchors : pyarrow.Table or None
         ANCHORS rows, anywhere on the sky.
+    unfit : callable, optional
+        Given the split of every host, says which cannot be lenses in the range
+        of the experiment (``deflectors``).
 
     Returns
     -------
@@ -166,6 +169,8 @@ def classify_hosts(
         (rejected != "", rejected),
         (near, "near_anchor"),
     ]
+    if unfit is not None:
+        catalogue.append((unfit(split), "no_einstein_radius"))
     reason = _first_reason(len(ids), [*pixels, *catalogue])
     if experiment.controls.hard_negatives:
         usable = _first_reason(len(ids), pixels) == USED
@@ -192,17 +197,13 @@ def _near_anchors(
     near, look_alike = np.zeros(len(ra), dtype=bool), np.zeros(len(ra), dtype=bool)
     if anchors is None or anchors.num_rows == 0 or len(ra) == 0:
         return near, look_alike
-    tree = cKDTree(unit_vectors(ra, dec))
-    points = unit_vectors(_floats(anchors, "ra"), _floats(anchors, "dec"))
-    around = tree.query_ball_point(points, chord(experiment.hosts.anchor_exclusion_arcsec * _DEG_PER_ARCSEC))
-    for indices in around:
-        near[indices] = True
+    known_ra, known_dec = _floats(anchors, "ra"), _floats(anchors, "dec")
     use = np.asarray(anchors["use"].to_pylist(), dtype=object) == "hard_negative"
-    distance, nearest = tree.query(points)
-    matched = use & (distance <= chord(HARD_NEGATIVE_MATCH_ARCSEC * _DEG_PER_ARCSEC))
-    look_alike[nearest[matched]] = True
-    for anchor in np.flatnonzero(~use):
-        look_alike[around[anchor]] = False
+    limit = experiment.hosts.anchor_exclusion_arcsec
+    near = nearest_arcsec(ra, dec, known_ra, known_dec)[0] <= limit
+    separation, nearest = nearest_arcsec(known_ra, known_dec, ra, dec)
+    look_alike[nearest[use & (separation <= HARD_NEGATIVE_MATCH_ARCSEC)]] = True
+    look_alike &= nearest_arcsec(ra, dec, known_ra[~use], known_dec[~use])[0] > limit
     return near, look_alike
 
 

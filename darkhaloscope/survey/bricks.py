@@ -6,7 +6,6 @@ coadd files. Pixels are not read here.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from darkhaloscope.survey.fits_tables import Columns, read_columns
 from darkhaloscope.survey.healpix import tile_keys
 from darkhaloscope.survey.photometry import checked_depth_mag
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import Root, SurveyRoot, open_root
 
 OK = "ok"
 
@@ -33,12 +33,12 @@ _GEOMETRY = ("BRICKNAME", "BRICKID", "RA", "DEC", "RA1", "RA2", "DEC1", "DEC2")
 _TYPE_COUNTS = ("nrex", "nexp", "ndev", "nser")
 
 
-def read_footprint(root: str | Path, release: Release) -> pa.Table:
+def read_footprint(root: Root, release: Release) -> pa.Table:
     """Read the bricks below a survey root.
 
     Parameters
     ----------
-    root : path
+    root : Root
         Survey root in the release's layout.
     release : Release
         Which bands and which part of the sky count.
@@ -48,7 +48,9 @@ def read_footprint(root: str | Path, release: Release) -> pa.Table:
     pyarrow.Table
         Schema ``BRICKS``, sorted by name. A brick that the summary does not
         list, or without exposures, stays with its status: ``outside release``,
-        ``no coverage``, ``no coverage in z``, ``missing image-z``, ``ok``.
+        ``no coverage``, ``no coverage in z``, ``missing image-z``, ``ok``. Whether
+        files are there is looked up on file systems only; behind a network a
+        missing file shows when it is asked for.
         Conditions of bands without coverage are NaN.
 
     Raises
@@ -60,7 +62,8 @@ def read_footprint(root: str | Path, release: Release) -> pa.Table:
         a brick the sky does not have.
     """
     bands = release.bands
-    sky_file, summary_file = layout.all_bricks(root), layout.brick_summary(root, release)
+    files = open_root(root)
+    sky_file, summary_file = files.path(layout.ALL_BRICKS), files.path(release.brick_summary)
     sky = read_columns(sky_file, _GEOMETRY, "Table of all bricks")
     summary = read_columns(summary_file, _summary_columns(bands), "Brick summary")
     rows = _match(sky["BRICKNAME"], summary["brickname"], summary_file)
@@ -95,7 +98,7 @@ def read_footprint(root: str | Path, release: Release) -> pa.Table:
         data[f"sky_{band}_nmgy"] = pick(f"cosky_{band}")
     covered = release.covers(sky["RA"], sky["DEC"])
     data["status"] = [
-        _status(root, name, release, inside=bool(inside), nexp={b: int(nexp[b][i]) for b in bands})
+        _status(files, name, release, inside=bool(inside), nexp={b: int(nexp[b][i]) for b in bands})
         for i, (name, inside) in enumerate(zip(sky["BRICKNAME"], covered, strict=True))
     ]
     return BRICKS.table(data)
@@ -181,16 +184,16 @@ def _box_area_deg2(sky: Columns) -> NDArray[np.float64]:
     return area
 
 
-def _status(root: str | Path, name: str, release: Release, *, inside: bool, nexp: dict[str, int]) -> str:
+def _status(root: SurveyRoot, name: str, release: Release, *, inside: bool, nexp: dict[str, int]) -> str:
     if not inside:
         return "outside release"
     if not any(nexp.values()):
         return "no coverage"
-    try:
-        present = {entry.name for entry in os.scandir(layout.coadd_directory(root, name))}
-    except (FileNotFoundError, NotADirectoryError):
-        return "missing coadd directory"
-    for label, file in layout.required_coadds(name, release.bands).items():
-        if file not in present:
-            return f"missing {label}"
+    present = root.present(layout.coadd_directory(release, name))
+    if present is not None:
+        if not present:
+            return "missing coadd directory"
+        for label, file in layout.required_coadds(name, release.bands).items():
+            if file not in present:
+                return f"missing {label}"
     return next((f"no coverage in {band}" for band, count in nexp.items() if count == 0), OK)

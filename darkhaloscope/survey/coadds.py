@@ -1,51 +1,36 @@
 """Stamps out of coadds: one reader for hosts, anchors and anything else with a position.
 
-A brick is opened once for all its positions. A plane is read in sections, or
-decoded whole where so many stamps are wanted that decoding costs less. Arrays
-are as DR10 stores them: (y, x), y up = north, x right = decreasing RA. A fault
-is a status of the stamp, never an exception that stops its neighbours.
+A brick's files are opened once for all its positions, one after another
+(``planes``). Arrays are as DR10 stores them: (y, x), y up = north, x right =
+decreasing RA. A fault is a status of the stamp, never an exception that stops
+its neighbours.
 """
 
 from __future__ import annotations
 
 import warnings
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope.errors import DataError, MissingDataError, describe
 from darkhaloscope.survey import layout
 from darkhaloscope.survey.bricks import candidate_bricks
-from darkhaloscope.survey.fits_tables import UNREADABLE, open_fits
+from darkhaloscope.survey.cutout import OK, OUTSIDE, Cutout, FloatArray, judge_pixels, no_cutout
+from darkhaloscope.survey.fits_tables import UNREADABLE
+from darkhaloscope.survey.layout import BAND_PRODUCTS, MASK_PRODUCT
+from darkhaloscope.survey.planes import Plane, PlaneError, open_plane
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import Root, open_root
 
-OK = "ok"
 OFF_EDGE = "off_edge"
-OUTSIDE = "outside_footprint"
-
-CORE_PX = 11
-"""Side of the central box in which each band must have been observed."""
-
-_WHOLE_PLANE_STAMPS_PER_PX = 1.2e-5
-"""Decode whole above this many stamps per pixel of the plane.
-
-One 101 px section costs 0.6 ms, decoding 6.5 to 7.5 ns per pixel (RICE,
-100 x 100 tiles), so the two meet at 28 stamps on 1540 px and 155 on 3600 px.
-"""
 
 _SCALE_TOLERANCE = 0.01
-_WCS_CARDS = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2")
-_MASK_PRODUCT = "maskbits"
-
-FloatArray = NDArray[np.float64]
 
 
 class CoaddError(DataError):
@@ -64,74 +49,24 @@ class CoaddError(DataError):
         self.status = status
 
 
-@dataclass(frozen=True)
-class Cutout:
-    """A stamp around a position, or the reason there is none.
-
-    Parameters
-    ----------
-    status : str
-        ``ok``; ``outside_footprint``, ``off_edge``, ``missing_band_<b>``,
-        ``missing_<product>``, ``unreadable_<product>``, ``no_psf_<b>``,
-        ``non_finite``, ``zero_invvar_<b>``.
-    brickname : str
-        Brick the pixels come from, empty if none was found.
-    x_offset_px, y_offset_px : float
-        Position minus stamp centre ((size - 1) / 2); NaN if not located.
-    psf_fwhm_arcsec : ndarray, shape (bands,)
-        From the psfsize maps at the position; NaN where unknown.
-    bad_pixel_frac : ndarray, shape (bands,)
-        Share of pixels with invvar <= 0, not finite, or a bad bit of the band.
-    nan_pixels : int
-        Not finite image or invvar values.
-    image, invvar : ndarray of float32, shape (bands, size, size), or None
-        nMgy/px and 1/nMgy^2; None unless ``ok``.
-    maskbits : ndarray of int32, shape (size, size), or None
-        DR10 MASKBITS.
-    """
-
-    status: str
-    brickname: str
-    x_offset_px: float
-    y_offset_px: float
-    psf_fwhm_arcsec: FloatArray
-    bad_pixel_frac: FloatArray
-    nan_pixels: int = 0
-    image: NDArray[np.float32] | None = None
-    invvar: NDArray[np.float32] | None = None
-    maskbits: NDArray[np.int32] | None = None
-
-
-def no_cutout(status: str, release: Release, brickname: str = "") -> Cutout:
-    """Return a cutout without pixels."""
-    unknown = np.full(len(release.bands), np.nan)
-    return Cutout(status, brickname, np.nan, np.nan, unknown, unknown.copy())
-
-
 class BrickCoadd:
-    """The coadds of one brick, opened when first needed and closed together.
+    """The coadds of one brick: each file is opened once for all stamps, one file at a time.
 
     Parameters
     ----------
-    root : path
+    root : Root
         Survey root.
     release : Release
         Bands and bad bits.
     brickname : str
         Brick.
-    stamps : int
-        Stamps that will be cut, to choose between sections and whole planes.
     """
 
-    def __init__(self, root: str | Path, release: Release, brickname: str, stamps: int = 1) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Root, release: Release, brickname: str) -> None:
+        self.root = open_root(root)
         self.release = release
         self.brickname = brickname
-        self._stamps = stamps
-        self._stack = ExitStack()
-        self._planes: dict[tuple[str, str | None], Any] = {}
-        self._wcs: WCS | None = None
-        self._header: Any = None
+        self._first: Plane | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -139,13 +74,13 @@ class BrickCoadd:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        if self._first is not None:
+            self._first.close()
 
     @property
     def shape(self) -> tuple[int, int]:
         """Return (rows, columns) of the brick's images."""
-        header = self._reference_header()
-        return int(header["NAXIS2"]), int(header["NAXIS1"])
+        return self._reference().shape
 
     def pixel_positions(self, ra_deg: ArrayLike, dec_deg: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Return 0-based pixel coordinates (x, y) of ICRS positions in degrees.
@@ -156,144 +91,98 @@ class BrickCoadd:
             If the brick's first image is absent or its WCS is not north up at
             the release's pixel scale.
         """
-        if self._wcs is None:
-            self._wcs = self._read_wcs()
-        x, y = self._wcs.all_world2pix(np.asarray(ra_deg, float), np.asarray(dec_deg, float), 0)
+        x, y = self._wcs().all_world2pix(np.asarray(ra_deg, float), np.asarray(dec_deg, float), 0)
         return np.atleast_1d(x), np.atleast_1d(y)
 
-    def cut(self, x_px: float, y_px: float, size_px: int) -> Cutout:
-        """Cut a stamp whose centre is the pixel grid point nearest to a position.
+    def cut(self, x_px: ArrayLike, y_px: ArrayLike, size_px: int) -> list[Cutout]:
+        """Cut stamps, each centred on the pixel grid point nearest to its position.
 
         Parameters
         ----------
-        x_px, y_px : float
-            0-based position, from :meth:`pixel_positions`.
+        x_px, y_px : array_like, shape (n,)
+            0-based positions, from :meth:`pixel_positions`.
         size_px : int
             Side.
 
         Returns
         -------
-        Cutout
-            File faults become its status.
+        list of Cutout, length n
+            A file's fault is the status of every stamp inside the brick, a
+            damaged tile's that of the stamps that need it.
         """
-        none = no_cutout(OFF_EDGE, self.release, self.brickname)
+        x, y = np.atleast_1d(np.asarray(x_px, float)), np.atleast_1d(np.asarray(y_px, float))
+        off_edge = no_cutout(OFF_EDGE, self.release, self.brickname)
+        cutouts = [off_edge] * len(x)
         try:
             rows, columns = self.shape
-            if not (np.isfinite(x_px) and np.isfinite(y_px)):
-                return none
-            half = (size_px - 1) / 2.0
-            x0, y0 = int(np.rint(x_px - half)), int(np.rint(y_px - half))
-            located = replace(none, x_offset_px=x_px - half - x0, y_offset_px=y_px - half - y0)
-            if x0 < 0 or y0 < 0 or x0 + size_px > columns or y0 + size_px > rows:
-                return located
-            return self._fill(located, (x0, y0), (int(np.rint(x_px)), int(np.rint(y_px))), size_px)
         except CoaddError as error:
-            return replace(none, status=error.status)
+            return [replace(off_edge, status=error.status)] * len(x)
+        half = (size_px - 1) / 2.0
+        inside: list[tuple[int, tuple[int, int], tuple[int, int]]] = []
+        for i in np.flatnonzero(np.isfinite(x) & np.isfinite(y)).tolist():
+            x0, y0 = int(np.rint(x[i] - half)), int(np.rint(y[i] - half))
+            cutouts[i] = replace(
+                off_edge, x_offset_px=float(x[i] - half - x0), y_offset_px=float(y[i] - half - y0)
+            )
+            if x0 >= 0 and y0 >= 0 and x0 + size_px <= columns and y0 + size_px <= rows:
+                inside.append((i, (x0, y0), (int(np.rint(x[i])), int(np.rint(y[i])))))
+        stamps = self._read([corner for _, corner, _ in inside], [centre for _, _, centre in inside], size_px)
+        for k, (i, _, _) in enumerate(inside):
+            cutouts[i] = stamps.judged(k, cutouts[i], self.release)
+        return cutouts
 
-    def _fill(self, located: Cutout, corner: tuple[int, int], centre: tuple[int, int], size: int) -> Cutout:
-        """Read the planes of a stamp that lies inside and judge them."""
+    def _read(self, corners: list[tuple[int, int]], centres: list[tuple[int, int]], size: int) -> _Stamps:
+        """Read every plane once for stamps that lie inside, given the (x, y) of first and central pixel."""
         bands = self.release.bands
-        (x0, y0), (x, y) = corner, centre
-        image = np.empty((len(bands), size, size), dtype=np.float32)
-        invvar = np.empty_like(image)
-        seeing = np.empty(len(bands))
-        # Images first, so that a brick without a band says so rather than naming a side product.
-        for product, target in (("image", image), ("invvar", invvar)):
-            for k, band in enumerate(bands):
-                target[k] = self._section(product, band, (y0, y0 + size), (x0, x0 + size))
-        mask = self._section(_MASK_PRODUCT, None, (y0, y0 + size), (x0, x0 + size)).astype(np.int32)
-        for k, band in enumerate(bands):
-            seeing[k] = self._section("psfsize", band, (y, y + 1), (x, x + 1))[0, 0]
-        seeing[~(seeing > 0.0)] = np.nan
+        stamps = _Stamps.empty(len(corners), len(bands), size)
+        if not corners:
+            return stamps
+        # Tiles of all planes are decoded into one canvas: pages are given by the kernel once.
+        canvas = np.empty(self.shape, dtype=np.float32)
+        for product in (*BAND_PRODUCTS, MASK_PRODUCT):
+            # Images first, so that a brick without a band says so rather than naming a side product.
+            for k, band in enumerate(bands if product in BAND_PRODUCTS else (None,)):
+                todo = [i for i, status in enumerate(stamps.status) if not status]
+                try:
+                    plane = self._open(product, band) if todo else None
+                except CoaddError as error:
+                    stamps.fail(todo, error.status)
+                    plane = None
+                if plane is None:
+                    return stamps
+                store = canvas if band is not None else canvas.view(np.int32)
+                for i in todo:
+                    (x, y), side = (centres[i], 1) if product == "psfsize" else (corners[i], size)
+                    try:
+                        section = plane.section((y, y + side), (x, x + side), store)
+                    except PlaneError as error:
+                        stamps.fail([i], self._unreadable(product, band, str(error)).status)
+                        continue
+                    stamps.put(i, product, k, section)
+                if plane is not self._first:
+                    plane.close()
+        return stamps
 
-        finite = np.isfinite(image) & np.isfinite(invvar)
-        used = finite & (invvar > 0.0)
-        for k, band in enumerate(bands):
-            used[k] &= (mask & self.release.pixel_mask(band)) == 0
-        judged = replace(
-            located,
-            psf_fwhm_arcsec=seeing,
-            bad_pixel_frac=1.0 - used.mean(axis=(1, 2)),
-            nan_pixels=int((~np.isfinite(image)).sum() + (~np.isfinite(invvar)).sum()),
-        )
-        status = self._status(judged, invvar)
-        if status != OK:
-            return replace(judged, status=status)
-        return replace(judged, status=OK, image=image, invvar=invvar, maskbits=mask)
+    def _reference(self) -> Plane:
+        """Return the first band's image, whose grid is the brick's."""
+        if self._first is None:
+            self._first = self._open("image", self.release.bands[0])
+        return self._first
 
-    def _status(self, cutout: Cutout, invvar: NDArray[np.float32]) -> str:
-        bands = self.release.bands
-        for k, band in enumerate(bands):
-            if not np.isfinite(cutout.psf_fwhm_arcsec[k]):
-                return f"no_psf_{band}"
-        if cutout.nan_pixels:
-            return "non_finite"
-        low = (invvar.shape[-1] - min(CORE_PX, invvar.shape[-1])) // 2
-        core = invvar[:, low : invvar.shape[-1] - low, low : invvar.shape[-1] - low]
-        for k, band in enumerate(bands):
-            if not (core[k] > 0.0).any():
-                return f"zero_invvar_{band}"
-        return OK
-
-    def _section(
-        self, product: str, band: str | None, y: tuple[int, int], x: tuple[int, int]
-    ) -> NDArray[Any]:
-        """Return pixels of a plane, opening it at first use."""
-        plane = self._planes.get((product, band))
-        if plane is None:
-            plane = self._open(product, band)
-        path = layout.coadd_path(self.root, self.brickname, product, band)
+    def _open(self, product: str, band: str | None) -> Plane:
+        if self._first is not None and (product, band) == ("image", self.release.bands[0]):
+            return self._first
         try:
-            section = np.asarray(plane[y[0] : y[1], x[0] : x[1]])
-        except UNREADABLE as error:
-            raise self._unreadable(product, band, str(error)) from error
-        if section.shape != (y[1] - y[0], x[1] - x[0]):
-            raise self._unreadable(product, band, f"section of {path.name} has shape {section.shape}")
-        return section
-
-    def _open(self, product: str, band: str | None) -> Any:
-        hdu = self._image_hdu(product, band)
-        if hdu.shape != self.shape:
-            raise self._unreadable(product, band, f"shape {hdu.shape}, image has {self.shape}")
-        reference = self._reference_header()
-        for card in _WCS_CARDS:
-            # All products of a brick share one pixel grid; another grid is another brick's file.
-            if card in hdu.header and not np.isclose(hdu.header[card], reference[card], rtol=0, atol=1e-9):
-                raise self._unreadable(product, band, f"{card} {hdu.header[card]} is not {reference[card]}")
-        whole = (
-            product != "psfsize" and self._stamps > _WHOLE_PLANE_STAMPS_PER_PX * hdu.shape[0] * hdu.shape[1]
-        )
-        try:
-            plane = hdu.data if whole else hdu.section
-        except UNREADABLE as error:
-            raise self._unreadable(product, band, str(error)) from error
-        self._planes[product, band] = plane
-        return plane
-
-    def _image_hdu(self, product: str, band: str | None) -> Any:
-        """Open a file and return its image extension: extension 1, as fpack writes it."""
-        path = layout.coadd_path(self.root, self.brickname, product, band)
-        try:
-            hdus = self._stack.enter_context(open_fits(path, f"Coadd {product}"))
-            hdu = hdus[1]
-            if not isinstance(hdu, fits.CompImageHDU | fits.ImageHDU) or len(hdu.shape) != 2:
-                raise self._unreadable(product, band, f"extension 1 is {type(hdu).__name__}")
+            path = self.root.path(layout.coadd_file(self.release, self.brickname, product, band))
+            return open_plane(path, f"Coadd {product}", self._first)
         except MissingDataError as error:
             status = f"missing_band_{band}" if product == "image" else f"missing_{_label(product, band)}"
             raise CoaddError(status, str(error)) from error
-        except CoaddError:
-            raise
-        except (DataError, *UNREADABLE) as error:
+        except (DataError, PlaneError) as error:
             raise self._unreadable(product, band, str(error)) from error
-        return hdu
 
-    def _reference_header(self) -> Any:
-        if self._header is None:
-            self._header = self._image_hdu("image", self.release.bands[0]).header
-        return self._header
-
-    def _read_wcs(self) -> WCS:
-        header = self._reference_header()
+    def _wcs(self) -> WCS:
+        header = self._reference().header
         with warnings.catch_warnings():
             # DR10 headers carry dates that wcslib normalises; positions are not touched.
             warnings.simplefilter("ignore", FITSFixedWarning)
@@ -312,15 +201,62 @@ class BrickCoadd:
 
     def _unreadable(self, product: str, band: str | None, got: str) -> CoaddError:
         label = _label(product, band)
-        path = layout.coadd_directory(self.root, self.brickname)
+        path = self.root.where(layout.coadd_directory(self.release, self.brickname))
         return CoaddError(
             f"unreadable_{label}",
             describe(f"Coadd {label} of brick {self.brickname} cannot be used", file=path, got=got),
         )
 
 
+@dataclass
+class _Stamps:
+    """Pixels of a brick's stamps as they are read, and why some cannot be."""
+
+    status: list[str]
+    image: NDArray[np.float32]
+    invvar: NDArray[np.float32]
+    maskbits: NDArray[np.int32]
+    seeing: FloatArray
+
+    @classmethod
+    def empty(cls, n: int, bands: int, size: int) -> _Stamps:
+        image, invvar = (np.empty((n, bands, size, size), dtype=np.float32) for _ in range(2))
+        mask = np.empty((n, size, size), dtype=np.int32)
+        return cls([""] * n, image, invvar, mask, np.empty((n, bands)))
+
+    def fail(self, rows: list[int], status: str) -> None:
+        for i in rows:
+            self.status[i] = status
+
+    def put(self, row: int, product: str, band: int, section: NDArray[Any]) -> None:
+        if product == "psfsize":
+            value = float(section[0, 0])
+            self.seeing[row, band] = value if value > 0.0 else np.nan
+        elif product == MASK_PRODUCT:
+            self.maskbits[row] = section
+        else:
+            (self.image if product == "image" else self.invvar)[row, band] = section
+
+    def judged(self, row: int, located: Cutout, release: Release) -> Cutout:
+        """Return the cutout of a row: its pixels, or the status that says why there are none."""
+        if self.status[row]:
+            return replace(located, status=self.status[row], x_offset_px=np.nan, y_offset_px=np.nan)
+        seeing = self.seeing[row]
+        cutout = judge_pixels(
+            replace(located, psf_fwhm_arcsec=seeing),
+            self.image[row],
+            self.invvar[row],
+            self.maskbits[row],
+            release,
+        )
+        for band, fwhm in zip(release.bands, seeing, strict=True):
+            if np.isnan(fwhm):
+                return replace(cutout, status=f"no_psf_{band}", image=None, invvar=None, maskbits=None)
+        return cutout
+
+
 def cut_positions(
-    root: str | Path,
+    root: Root,
     release: Release,
     bricks: pa.Table,
     ra_deg: ArrayLike,
@@ -332,7 +268,7 @@ def cut_positions(
 
     Parameters
     ----------
-    root : path
+    root : Root
         Survey root.
     release : Release
         Bands, scale, bad bits.
@@ -364,8 +300,9 @@ def cut_positions(
         for i in pending:
             groups.setdefault(candidates[i][attempt], []).append(i)
         for name in sorted(groups):
+            rows = groups[name]
             for i, cutout in zip(
-                groups[name], _cut_brick(root, release, name, ra, dec, groups[name], size_px), strict=True
+                rows, _cut_brick(root, release, name, ra[rows], dec[rows], size_px), strict=True
             ):
                 if result[i] is None or cutout.status == OK:
                     result[i] = cutout
@@ -375,20 +312,14 @@ def cut_positions(
 
 
 def _cut_brick(
-    root: str | Path,
-    release: Release,
-    name: str,
-    ra: FloatArray,
-    dec: FloatArray,
-    rows: list[int],
-    size_px: int,
+    root: Root, release: Release, name: str, ra: FloatArray, dec: FloatArray, size_px: int
 ) -> list[Cutout]:
-    with BrickCoadd(root, release, name, stamps=len(rows)) as brick:
+    with BrickCoadd(root, release, name) as brick:
         try:
-            x, y = brick.pixel_positions(ra[rows], dec[rows])
+            x, y = brick.pixel_positions(ra, dec)
         except CoaddError as error:
-            return [no_cutout(error.status, release, name) for _ in rows]
-        return [brick.cut(float(px), float(py), size_px) for px, py in zip(x, y, strict=True)]
+            return [no_cutout(error.status, release, name)] * len(ra)
+        return brick.cut(x, y, size_px)
 
 
 def _status_of(cutout: Cutout | None) -> str:

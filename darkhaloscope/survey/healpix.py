@@ -15,7 +15,9 @@ from darkhaloscope.errors import DataError, describe
 TILE_NSIDE = 8
 """Resolution of tiles, the partition keys of the sky: 7.3 deg a side."""
 
-_BOUNDARY_STEP = 128
+_SAMPLE_NSIDE = 4096
+_SMALL_NSIDE = 512
+_OPEN, _ASIDE, _INSIDE = 1, 2, 3
 
 
 def cell_ids(ra_deg: ArrayLike, dec_deg: ArrayLike, nside: int) -> NDArray[np.int64]:
@@ -72,14 +74,15 @@ def chord(angle_deg: float) -> float:
 class CellBoundary:
     """Distance of positions to the outlines of a set of cells.
 
-    An outline is sampled; half the largest gap between samples is added to the
-    radius asked for, so a position nearer than the radius is never missed and
-    one is never caught that is farther than the radius plus 0.01 deg (nside 32).
+    An outline is sampled every 0.014 deg; half the largest gap between samples
+    is added to the radius asked for, so a position nearer than the radius is
+    never missed and one is never caught that is farther than the radius plus
+    twice ``margin_deg``.
 
     Parameters
     ----------
     nside : int
-        Resolution.
+        Resolution, at most 4096.
     cells : array_like of int
         NESTED pixels; none is legal.
     """
@@ -87,18 +90,59 @@ class CellBoundary:
     def __init__(self, nside: int, cells: ArrayLike) -> None:
         pixels = np.asarray(cells, dtype=np.int64)
         self._tree: cKDTree | None = None
+        self._verdicts: dict[float, NDArray[np.int8]] = {}
         self.margin_deg = 0.0
         if pixels.size:
-            outline = np.moveaxis(hp.boundaries(nside, pixels, step=_BOUNDARY_STEP, nest=True), 1, 2)
+            step = _SAMPLE_NSIDE // nside
+            outline = np.moveaxis(hp.boundaries(nside, pixels, step=step, nest=True), 1, 2)
             gaps = np.linalg.norm(outline - np.roll(outline, 1, axis=1), axis=-1)
             self.margin_deg = float(np.degrees(gaps.max())) / 2.0
             self._tree = cKDTree(outline.reshape(-1, 3))
 
     def within(self, ra_deg: ArrayLike, dec_deg: ArrayLike, radius_deg: float) -> NDArray[np.bool_]:
-        """Say which positions lie nearer than ``radius_deg`` to an outline."""
-        vectors = unit_vectors(ra_deg, dec_deg)
+        """Say which positions lie nearer than ``radius_deg`` to an outline.
+
+        A small pixel is decided once where every place in it lies within the
+        radius, or none does, and remembered; in the others positions are
+        measured one by one.
+
+        Parameters
+        ----------
+        ra_deg, dec_deg : array_like, shape (n,)
+            ICRS degrees.
+        radius_deg : float
+            No position is within 0.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+        """
+        ra, dec = np.atleast_1d(np.asarray(ra_deg, float)), np.atleast_1d(np.asarray(dec_deg, float))
         if self._tree is None or radius_deg <= 0.0:
-            return np.zeros(len(vectors), dtype=bool)
-        distance, _ = self._tree.query(vectors)
-        near: NDArray[np.bool_] = distance <= chord(radius_deg + self.margin_deg)
+            return np.zeros(len(ra), dtype=bool)
+        limit_deg = radius_deg + self.margin_deg
+        verdict = self._verdict_of(cell_ids(ra, dec, _SMALL_NSIDE), limit_deg)
+        near: NDArray[np.bool_] = verdict == _INSIDE
+        rows = np.flatnonzero(verdict == _OPEN)
+        near[rows] = np.isfinite(self._distance(unit_vectors(ra[rows], dec[rows]), limit_deg))
         return near
+
+    def _verdict_of(self, pixels: NDArray[np.int64], limit_deg: float) -> NDArray[np.int8]:
+        """Return what is known of small pixels, deciding those met for the first time."""
+        size = hp.nside2npix(_SMALL_NSIDE)
+        known = self._verdicts.setdefault(limit_deg, np.zeros(size, dtype=np.int8))
+        new = np.unique(pixels[known[pixels] == 0])
+        if new.size:
+            reach = float(np.degrees(hp.max_pixrad(_SMALL_NSIDE)))
+            centres = np.stack(hp.pix2vec(_SMALL_NSIDE, new, nest=True), axis=-1)
+            distance = self._distance(centres, limit_deg + reach)
+            inside = distance <= chord(max(limit_deg - reach, 0.0))
+            known[new] = np.where(inside, _INSIDE, np.where(np.isfinite(distance), _OPEN, _ASIDE))
+        return known[pixels]
+
+    def _distance(self, vectors: NDArray[np.float64], limit_deg: float) -> NDArray[np.float64]:
+        """Return the chord to the nearest outline, infinite beyond the limit."""
+        assert self._tree is not None  # within() returns early without a tree
+        # The bound of the query is exclusive.
+        distance, _ = self._tree.query(vectors, distance_upper_bound=np.nextafter(chord(limit_deg), np.inf))
+        return np.asarray(distance, dtype=np.float64)

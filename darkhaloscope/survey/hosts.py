@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,24 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope.errors import ConfigError, describe
-from darkhaloscope.schema import HOSTS
+from darkhaloscope.schema import HOSTS, SELECTIONS
 from darkhaloscope.streams import uniform
-from darkhaloscope.survey.coadds import OK, Cutout, cut_positions, no_cutout
-from darkhaloscope.survey.parents import SELECTIONS
+from darkhaloscope.survey.coadds import cut_positions
+from darkhaloscope.survey.cutout import OK, Cutout, no_cutout
 from darkhaloscope.survey.photometry import magnitude
 from darkhaloscope.survey.release import Release, get_release
+from darkhaloscope.survey.roots import Root, open_root
 from darkhaloscope.survey.skylevel import brick_sky_nmgy
-from darkhaloscope.tabular import write_table
+from darkhaloscope.tabular import open_writer
 from darkhaloscope.units import Unit, UnitResult
 
 UNIT_FUNCTION = "darkhaloscope.survey.hosts:cut_hosts"
 """Dotted name of the unit function."""
 
 REJECTED = "rejected_parent"
+
+WRITE_ROWS = 128
+"""Rows, at least, that are written together: several row groups."""
 
 _SAMPLE_SEED = 0
 _BRICK_COLUMNS = ("brickname", "ra", "dec", "ra1", "ra2", "dec1", "dec2")
@@ -43,7 +47,7 @@ def plan_host_units(
     parents: pa.Table,
     bricks: pa.Table,
     *,
-    survey_root: str | Path,
+    survey_root: Root,
     release: Release,
     size_px: int,
     staging: str | Path,
@@ -59,8 +63,8 @@ def plan_host_units(
         Schema ``PARENTS``.
     bricks : pyarrow.Table
         Schema ``BRICKS``; neighbours of other tiles included.
-    survey_root : path
-        Survey root, absolute for engines on other machines.
+    survey_root : Root
+        Survey root; absolute for engines on other machines.
     release : Release
         Bands, scale, bad bits.
     size_px : int
@@ -88,6 +92,7 @@ def plan_host_units(
     for name, value in (("size_px", size_px), ("unit_hosts", unit_hosts)):
         if value < 1:
             raise ConfigError(describe("Size of host units", field=name, expected="at least 1", got=value))
+    settings = open_root(survey_root).settings
     rows = _sampled(parents, profile_max_hosts, include_ids)
     rows = rows.sort_by([("brickname", "ascending"), ("host_id", "ascending")])
     names = rows["brickname"].to_pylist()
@@ -102,7 +107,7 @@ def plan_host_units(
                 {
                     "unit_id": f"hosts-{len(units):05d}",
                     "output": str(Path(staging) / f"hosts-{len(units):05d}.parquet"),
-                    "survey_root": str(survey_root),
+                    "survey_root": settings.as_dict(),
                     "release": release.name,
                     "size_px": size_px,
                     "hosts": _json_columns(part),
@@ -128,23 +133,48 @@ def cut_hosts(unit: Unit) -> UnitResult:
         ``rows`` and ``statuses`` (rows per status).
     """
     release = get_release(unit["release"])
-    size = int(unit["size_px"])
     hosts: dict[str, Any] = unit["hosts"]
     bricks = pa.table(unit["bricks"])
-    listed = frozenset(unit["listed"])
-    n = len(hosts["host_id"])
-    chosen = [i for i in range(n) if not hosts["reject_reason"][i] or hosts["host_id"][i] in listed]
-    pick = {name: [hosts[name][i] for i in chosen] for name in ("ra", "dec", "brickname")}
+    statuses: Counter[str] = Counter()
+    ready: list[pa.Table] = []
+    with open_writer(unit["output"], HOSTS) as writer:
+        for start, stop in _bricks_of(hosts["brickname"]):
+            rows = {name: values[start:stop] for name, values in hosts.items()}
+            table = _cut_rows(unit, release, bricks, rows)
+            statuses.update(table["status"].to_pylist())
+            ready.append(table)
+            if sum(t.num_rows for t in ready) >= WRITE_ROWS or stop == len(hosts["host_id"]):
+                # The pixels of one brick, or of few small ones, are all that is held.
+                writer.write(pa.concat_tables(ready).combine_chunks())
+                ready = []
+    assert writer.part is not None
+    return {
+        "rows": writer.part.rows,
+        "statuses": dict(sorted(statuses.items())),
+        "sha256": writer.part.sha256,
+    }
+
+
+def _bricks_of(names: list[str]) -> list[tuple[int, int]]:
+    """Return the first and one past the last row of each brick, rows being sorted by brick."""
+    edges = [0, *(i for i in range(1, len(names)) if names[i] != names[i - 1]), len(names)]
+    return list(pairwise(edges))
+
+
+def _cut_rows(unit: Unit, release: Release, bricks: pa.Table, rows: dict[str, list[Any]]) -> pa.Table:
+    """Cut the hosts of one brick."""
+    size, listed = int(unit["size_px"]), frozenset(unit["listed"])
+    n = len(rows["host_id"])
+    chosen = [i for i in range(n) if not rows["reject_reason"][i] or rows["host_id"][i] in listed]
+    pick = {name: [rows[name][i] for i in chosen] for name in ("ra", "dec", "brickname")}
     cut = cut_positions(
         unit["survey_root"], release, bricks, pick["ra"], pick["dec"], size, pick["brickname"]
     )
-    cutouts: list[Cutout] = [no_cutout(REJECTED, release, name) for name in hosts["brickname"]]
+    cutouts: list[Cutout] = [no_cutout(REJECTED, release, name) for name in rows["brickname"]]
     for i, cutout in zip(chosen, cut, strict=True):
         cutouts[i] = cutout
     sky = _sky_levels(unit["survey_root"], release, bricks, {c.brickname for c in cutouts})
-    table = HOSTS.table(_host_columns(hosts, cutouts, sky, release, size), size)
-    write_table(unit["output"], HOSTS, table)
-    return {"rows": n, "statuses": dict(sorted(Counter(table["status"].to_pylist()).items()))}
+    return HOSTS.table(_host_columns(rows, cutouts, sky, release, size), size)
 
 
 def _sampled(parents: pa.Table, max_hosts: int | None, include_ids: Collection[str]) -> pa.Table:
@@ -181,7 +211,7 @@ def _bricks_around(bricks: pa.Table, hosts: pa.Table, release: Release) -> pa.Ta
 
 
 def _sky_levels(
-    root: str, release: Release, bricks: pa.Table, names: set[str]
+    root: Root, release: Release, bricks: pa.Table, names: set[str]
 ) -> dict[str, NDArray[np.float64]]:
     """Return sky level per band (nMgy/px) of each brick that gave pixels."""
     known = bricks["brickname"].to_pylist()
@@ -219,8 +249,6 @@ def _host_columns(
     for i in np.flatnonzero(ok):
         image[i], invvar[i] = cutouts[i].image, cutouts[i].invvar
         mask[i] = cutouts[i].maskbits  # type: ignore[assignment]  # a cutout with status ok has all planes
-        # A unit of full size holds half a GB of stamps; they are not kept twice.
-        cutouts[i] = replace(cutouts[i], image=None, invvar=None, maskbits=None)
     copied = ["host_id", "ra", "dec", "tile", "type", "shape_r_arcsec", "ebv", "reject_reason"]
     data: dict[str, Any] = {name: _plain(hosts[name]) for name in copied}
     data |= {f"is_{selection}": hosts[f"is_{selection}"] for selection in SELECTIONS}

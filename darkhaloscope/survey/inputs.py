@@ -6,15 +6,15 @@ their name, so a sweep counts by name and size.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from darkhaloscope.errors import MissingDataError, describe
 from darkhaloscope.hashing import hash_json, sha256_file
 from darkhaloscope.survey import layout
+from darkhaloscope.survey.coverage import Box, sweeps_of_box
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import Root, open_root
 
 
-def table_hashes(root: str | Path, release: Release) -> dict[str, str]:
+def table_hashes(root: Root, release: Release) -> dict[str, str]:
     """Return the hash of every brick table below a survey root.
 
     Raises
@@ -23,7 +23,9 @@ def table_hashes(root: str | Path, release: Release) -> dict[str, str]:
         If a table does not exist.
     """
     hashes = {}
-    for path in (layout.all_bricks(root), layout.brick_summary(root, release)):
+    files = open_root(root)
+    for relative in (layout.ALL_BRICKS, release.brick_summary):
+        path = files.path(relative)
         if not path.is_file():
             raise MissingDataError(
                 describe("Brick table not found", file=path, hint="check the survey root and the release")
@@ -32,7 +34,19 @@ def table_hashes(root: str | Path, release: Release) -> dict[str, str]:
     return hashes
 
 
-def sweep_hash(root: str | Path, release: Release) -> dict[str, str]:
-    """Return one hash over names and sizes of the sweeps below a survey root."""
-    listing = [[file.path.name, file.path.stat().st_size] for file in layout.sweep_files(root, release)]
-    return {"sweeps": hash_json(sorted(listing))}
+def sweep_hash(root: Root, release: Release, box: Box | None = None) -> dict[str, str]:
+    """Return one hash over names and, where they are at hand, sizes of sweeps.
+
+    Parameters
+    ----------
+    root : Root
+        Survey root.
+    release : Release
+        Which sweeps.
+    box : (ra1, ra2, dec1, dec2), optional
+        Only those that meet this box in degrees, so that a sweep added
+        elsewhere changes nothing here; by default all.
+    """
+    files = open_root(root)
+    sweeps = layout.sweep_files(files, release) if box is None else sweeps_of_box(files, release, box)
+    return {"sweeps": hash_json([[sweep.relative, files.size(sweep.relative)] for sweep in sweeps])}

@@ -1,6 +1,6 @@
-"""Where a file of the release lies below the survey root, and what its name says.
+"""Where a file of a release lies below the survey root, and what its name says.
 
-Paths only; nothing is opened. The layout is that of
+Relative paths only; nothing is opened. Roots are in ``roots``. The layout is that of
 ``portal.nersc.gov/cfs/cosmo/data/legacysurvey/dr10``.
 """
 
@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from darkhaloscope.errors import DataError, MissingDataError, describe
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import SurveyRoot
+
+ALL_BRICKS = "survey-bricks.fits.gz"
+"""Table of every brick on the sky."""
 
 BAND_PRODUCTS = ("image", "invvar", "psfsize")
 """Coadd products read for every band."""
+
+MASK_PRODUCT = "maskbits"
+"""Coadd product read once for all bands."""
 
 _SWEEP = re.compile(r"^sweep-(\d{3})([pm])(\d{3})-(\d{3})([pm])(\d{3})\.fits$")
 
@@ -25,27 +31,17 @@ class SweepFile:
 
     Parameters
     ----------
-    path : Path
-        The file.
+    relative : str
+        Path below the survey root.
     ra1, ra2, dec1, dec2 : float
         Box in degrees, half open; ``ra2`` may be 360.
     """
 
-    path: Path
+    relative: str
     ra1: float
     ra2: float
     dec1: float
     dec2: float
-
-
-def all_bricks(root: str | Path) -> Path:
-    """Return the table of every brick on the sky."""
-    return Path(root) / "survey-bricks.fits.gz"
-
-
-def brick_summary(root: str | Path, release: Release) -> Path:
-    """Return the table of the release's bricks with depth and seeing."""
-    return Path(root) / release.brick_summary
 
 
 def sweep_name(ra1: int, dec1: int, ra2: int, dec2: int) -> str:
@@ -53,7 +49,7 @@ def sweep_name(ra1: int, dec1: int, ra2: int, dec2: int) -> str:
     return f"sweep-{_corner(ra1, dec1)}-{_corner(ra2, dec2)}.fits"
 
 
-def sweep_files(root: str | Path, release: Release) -> list[SweepFile]:
+def sweep_files(root: SurveyRoot, release: Release) -> list[SweepFile]:
     """List the sweeps of the release, sorted by name.
 
     Raises
@@ -63,25 +59,25 @@ def sweep_files(root: str | Path, release: Release) -> list[SweepFile]:
     DataError
         If a file name does not state its box.
     """
-    directory = Path(root) / release.sweep_directory
-    names = sorted(p.name for p in directory.glob("sweep-*.fits")) if directory.is_dir() else []
+    directory = release.sweep_directory
+    names = root.names(directory, "sweep-*.fits")
     if not names:
-        others = sorted(p.name for p in directory.parent.glob("*") if p.is_dir())
+        others = root.names(directory.rpartition("/")[0], "*")
         raise MissingDataError(
             describe(
                 "No sweep files",
-                file=directory,
+                file=root.where(directory),
                 expected="sweep-<brickmin>-<brickmax>.fits",
                 got=f"nothing (beside it: {others})" if others else "nothing",
                 hint=f"copy {release.sweep_directory}; older sweeps lack the sources of 598 bricks",
             )
         )
-    return [_parse_sweep(directory / name) for name in names]
+    return [_parse_sweep(f"{directory}/{name}") for name in names]
 
 
-def coadd_directory(root: str | Path, brickname: str) -> Path:
+def coadd_directory(release: Release, brickname: str) -> str:
     """Return the directory that holds the coadds of a brick."""
-    return Path(root) / "south" / "coadd" / brickname[:3] / brickname
+    return f"{release.region}/coadd/{brickname[:3]}/{brickname}"
 
 
 def coadd_name(brickname: str, product: str, band: str | None = None) -> str:
@@ -100,20 +96,20 @@ def coadd_name(brickname: str, product: str, band: str | None = None) -> str:
     return f"{stem}.fits.fz" if band is None else f"{stem}-{band}.fits.fz"
 
 
-def coadd_path(root: str | Path, brickname: str, product: str, band: str | None = None) -> Path:
+def coadd_file(release: Release, brickname: str, product: str, band: str | None = None) -> str:
     """Return the path of a coadd."""
-    return coadd_directory(root, brickname) / coadd_name(brickname, product, band)
+    return f"{coadd_directory(release, brickname)}/{coadd_name(brickname, product, band)}"
 
 
-def ccd_table(root: str | Path, brickname: str) -> Path:
-    """Return the table of the CCDs that went into a brick."""
-    return coadd_directory(root, brickname) / f"legacysurvey-{brickname}-ccds.fits"
+def ccd_table(release: Release, brickname: str) -> str:
+    """Return the path of the table of the CCDs that went into a brick."""
+    return f"{coadd_directory(release, brickname)}/legacysurvey-{brickname}-ccds.fits"
 
 
 def required_coadds(brickname: str, bands: tuple[str, ...]) -> dict[str, str]:
     """Return what a usable brick must hold: label such as ``image-z`` to file name."""
     wanted = {f"{p}-{b}": coadd_name(brickname, p, b) for b in bands for p in BAND_PRODUCTS}
-    wanted["maskbits"] = coadd_name(brickname, "maskbits")
+    wanted[MASK_PRODUCT] = coadd_name(brickname, MASK_PRODUCT)
     return wanted
 
 
@@ -127,8 +123,8 @@ def _corner(ra: int, dec: int) -> str:
     return f"{ra:03d}{'p' if dec >= 0 else 'm'}{abs(dec):03d}"
 
 
-def _parse_sweep(path: Path) -> SweepFile:
-    match = _SWEEP.match(path.name)
+def _parse_sweep(path: str) -> SweepFile:
+    match = _SWEEP.match(path.rpartition("/")[2])
     if match is None:
         raise DataError(
             describe("Sweep name does not state its box", file=path, expected="sweep-000m005-010p000.fits")

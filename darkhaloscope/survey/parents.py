@@ -1,11 +1,13 @@
 """The parent sample of a tile: every source that any selection takes, and why some are unfit.
 
-Reads sweeps and applies ``cuts``; no pixel is read.
+Reads sweeps and applies ``cuts``; no pixel is read. A sweep that is missing or
+damaged costs its area, which is counted, not the tile.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,15 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from darkhaloscope.errors import DataError, describe
-from darkhaloscope.schema import PARENTS
+from darkhaloscope.errors import DataError, MissingDataError, describe
+from darkhaloscope.schema import PARENTS, SELECTIONS
 from darkhaloscope.survey import cuts
-from darkhaloscope.survey.fits_tables import Columns
+from darkhaloscope.survey.coverage import DAMAGED, MISSING, Coverage, box_of, cover, sweeps_of_box
+from darkhaloscope.survey.fits_tables import Columns, DamagedFileError, Rows
+from darkhaloscope.survey.layout import SweepFile
+from darkhaloscope.survey.neighbours import nearest_arcsec
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import Root, SurveyRoot, open_root
 from darkhaloscope.survey.sweeps import iter_sources
 
-SELECTIONS = ("lrg_v1", "lrg_v2", "lrg_v3", "lrg_v4", "lrg_v5", "lrg_desi", "early_bright")
-"""Selections; each has a flag column ``is_<selection>``."""
+ANCHOR_REACH_ARCSEC = 60.0
+"""Separations from known objects are stated up to here: more than twice a stamp."""
 
 _FLUX_BANDS = ("g", "r", "z", "w1")
 _DEPTH_TOLERANCE_MAG = 1.0
@@ -42,12 +48,32 @@ _COLUMNS = (
 )
 
 
-def select_parents(root: str | Path, release: Release, tile: str, bricks: pa.Table) -> pa.Table:
+@dataclass(frozen=True)
+class Parents:
+    """The parent sample of a tile and how much of the tile it covers.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Schema ``PARENTS``, sorted by brick and object: every source that at
+        least one selection takes, point sources included, with
+        ``reject_reason`` for those unfit as hosts.
+    coverage : Coverage
+        Sweeps that were missing or damaged, and the area they cost.
+    """
+
+    table: pa.Table
+    coverage: Coverage
+
+
+def select_parents(
+    root: Root, release: Release, tile: str, bricks: pa.Table, anchors: pa.Table | None = None
+) -> Parents:
     """Select the parent galaxies of one tile from the sweeps.
 
     Parameters
     ----------
-    root : path
+    root : Root
         Survey root.
     release : Release
         Bands, limits, mask bits.
@@ -56,19 +82,67 @@ def select_parents(root: str | Path, release: Release, tile: str, bricks: pa.Tab
     bricks : pyarrow.Table
         Schema ``BRICKS``; those of the tile inside the release are read,
         whatever is missing of their coadds.
+    anchors : pyarrow.Table, optional
+        Schema ``ANCHORS``: known lenses and look-alikes, anywhere on the sky,
+        whose galaxies and neighbours are marked.
 
     Returns
     -------
-    pyarrow.Table
-        Schema ``PARENTS``, sorted by brick and object: every source that at
-        least one selection takes, point sources included, with
-        ``reject_reason`` for those unfit as hosts.
+    Parents
+
+    Raises
+    ------
+    MissingDataError
+        If no sweep of the tile can be read.
+    DataError
+        If the tile has no brick, a source occurs twice, sweeps hold another
+        release's sources, or their depths disagree with the brick table's.
+    """
+    mine = bricks_of_tile(bricks, tile)
+    files = open_root(root)
+    present = sweeps_of_box(files, release, box_of(mine))
+    parts: list[pa.Table] = []
+    lost: dict[str, tuple[str, str]] = {}
+    for sweep in present:
+        try:
+            rows = [
+                PARENTS.table(_schema_columns(columns, release, tile, mine, anchors))
+                for columns in _sources(files, sweep, release, mine["brickid"].to_numpy())
+            ]
+        except MissingDataError as error:
+            lost[sweep.relative] = (MISSING, str(error))
+        except DamagedFileError as error:
+            lost[sweep.relative] = (DAMAGED, str(error))
+        else:
+            parts += rows  # of sweeps that were read to their end
+    coverage = cover(mine, present, lost)
+    if coverage.lost and not coverage.sweeps_read:
+        raise MissingDataError(
+            describe(
+                "No sweep of the tile can be read",
+                file=files.where(release.sweep_directory),
+                row=f"tile {tile}",
+                expected="at least one",
+                got=[f"{sweep.name} {sweep.status}" for sweep in coverage.lost],
+                hint="copy the sweeps of the tile",
+            )
+        )
+    if not parts:
+        return Parents(PARENTS.arrow().empty_table(), coverage)
+    table = pa.concat_tables(parts).sort_by([("brickname", "ascending"), ("objid", "ascending")])
+    del parts
+    _require_unique(table)
+    _require_equal_depths(table, mine, release, tile)
+    return Parents(table.combine_chunks(), coverage)
+
+
+def bricks_of_tile(bricks: pa.Table, tile: str) -> pa.Table:
+    """Return the bricks of a tile inside the release.
 
     Raises
     ------
     DataError
-        If the tile has no brick, a sweep is damaged, a source occurs twice, or
-        the sweeps' depths disagree with the brick table's.
+        If there is none.
     """
     mine = bricks.filter(
         pc.and_(pc.equal(bricks["tile"], tile), pc.not_equal(bricks["status"], "outside release"))
@@ -77,21 +151,22 @@ def select_parents(root: str | Path, release: Release, tile: str, bricks: pa.Tab
         raise DataError(
             describe("Tile holds no brick of the release", row=tile, expected="at least one brick", got=0)
         )
-    chunks = [
-        _selected(chunk, release)
-        for chunk in iter_sources(
-            root, release, _wanted(release), brickids=mine["brickid"].to_numpy(), box=_box(mine)
-        )
-    ]
-    rows = _concatenate([chunk for chunk in chunks if len(chunk["OBJID"])])
-    if not rows:
-        return PARENTS.arrow().empty_table()
-    order = np.lexsort((rows["OBJID"], rows["BRICKNAME"]))
-    rows = {name: values[order] for name, values in rows.items()}
-    _require_equal_depths(rows, mine, release, tile)
-    table = PARENTS.table(_schema_columns(rows, release, tile))
-    _require_unique(table)
-    return table
+    return mine
+
+
+def _sources(
+    files: SurveyRoot, sweep: SweepFile, release: Release, brickids: NDArray[np.int32]
+) -> Iterator[Columns]:
+    """Stream from one sweep what any selection takes."""
+    try:
+        path = files.path(sweep.relative)
+    except MissingDataError:
+        raise
+    except DataError as error:  # it arrives damaged every time
+        raise DamagedFileError(str(error)) from error
+    return iter_sources(
+        path, release, _wanted(release), brickids=brickids, where=lambda rows: _taken(rows, release)
+    )
 
 
 def host_ids(columns: Columns) -> list[str]:
@@ -109,46 +184,31 @@ def _wanted(release: Release) -> list[str]:
     return [*_COLUMNS, *(f"{q}_{b}" for q in ("NOBS", "PSFSIZE", "PSFDEPTH") for b in upper)]
 
 
-def _box(bricks: pa.Table) -> tuple[float, float, float, float]:
-    """Return the box of the bricks, (ra1, ra2, dec1, dec2); ra1 > ra2 if it holds RA 0."""
-    dec1, dec2 = float(np.min(bricks["dec1"].to_numpy())), float(np.max(bricks["dec2"].to_numpy()))
-    reference = float(bricks["ra"].to_numpy()[0])
-    # Offsets from one brick, so that neither RA 0 nor a brick across it needs a case of its own.
-    centre = np.mod(bricks["ra"].to_numpy() - reference + 180.0, 360.0) - 180.0
-    half = np.mod(bricks["ra2"].to_numpy() - bricks["ra1"].to_numpy(), 360.0) / 2.0
-    low, high = float(np.min(centre - half)), float(np.max(centre + half))
-    if high - low >= 360.0:
-        return 0.0, 360.0, dec1, dec2
-    return (reference + low) % 360.0, (reference + high) % 360.0, dec1, dec2
+def _taken(rows: Rows, release: Release) -> NDArray[np.bool_]:
+    """Say which sources any selection takes."""
+    return np.asarray(np.logical_or.reduce(list(cuts.selection_flags(rows, release).values())))
 
 
-def _selected(columns: Columns, release: Release) -> Columns:
-    """Add flags and reasons, and keep what any selection takes."""
-    flux = {b: columns[f"FLUX_{b.upper()}"].astype(np.float64) for b in _FLUX_BANDS}
-    types = columns["TYPE"].astype("<U8")
-    flags = [*cuts.lrg_flags(flux), cuts.is_lrg_desi_south(columns), cuts.is_early_bright(types, flux["z"])]
-    reasons = cuts.quality_reasons(
-        release,
-        types=types,
-        maskbits=columns["MASKBITS"].astype(np.int64),
-        nobs={b: columns[f"NOBS_{b.upper()}"].astype(np.int64) for b in release.bands},
-        psf_fwhm_arcsec={b: columns[f"PSFSIZE_{b.upper()}"].astype(np.float64) for b in release.bands},
-        psfdepth_mag={b: columns[f"PSFDEPTH_{b.upper()}_MAG"] for b in release.bands},
-        ebv_mag=columns["EBV"].astype(np.float64),
-    )
-    extended = {**columns, **dict(zip(SELECTIONS, flags, strict=True)), "reject_reason": reasons}
-    keep = np.logical_or.reduce(flags)
-    return {name: values[keep] for name, values in extended.items()}
-
-
-def _concatenate(chunks: list[Columns]) -> Columns:
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]} if chunks else {}
-
-
-def _schema_columns(rows: Columns, release: Release, tile: str) -> dict[str, Any]:
+def _schema_columns(
+    rows: Columns, release: Release, tile: str, bricks: pa.Table, anchors: pa.Table | None
+) -> dict[str, Any]:
     def f64(name: str) -> NDArray[np.float64]:
         return rows[name].astype(np.float64)
 
+    at = _brick_rows(rows["BRICKID"], bricks)
+    passes, reasons = cuts.quality_flags(
+        release,
+        primary=cuts.in_primary_box(
+            f64("RA"), f64("DEC"), {n: bricks[n].to_numpy()[at] for n in ("ra1", "ra2", "dec1", "dec2")}
+        ),
+        types=rows["TYPE"],
+        maskbits=rows["MASKBITS"].astype(np.int64),
+        nobs={b: rows[f"NOBS_{b.upper()}"].astype(np.int64) for b in release.bands},
+        psf_fwhm_arcsec={b: f64(f"PSFSIZE_{b.upper()}") for b in release.bands},
+        psfdepth_mag={b: rows[f"PSFDEPTH_{b.upper()}_MAG"] for b in release.bands},
+        ebv_mag=f64("EBV"),
+    )
+    flags = cuts.selection_flags(rows, release)
     data: dict[str, Any] = {
         "host_id": host_ids(rows),
         "release": rows["RELEASE"].astype(np.int32),
@@ -167,8 +227,10 @@ def _schema_columns(rows: Columns, release: Release, tile: str) -> dict[str, Any
         "shape_e2": f64("SHAPE_E2"),
         "ebv": f64("EBV"),
         "maskbits": rows["MASKBITS"].astype(np.int32),
-        **{f"is_{name}": rows[name] for name in SELECTIONS},
-        "reject_reason": rows["reject_reason"].astype(object),
+        **{f"is_{name}": flags[name] for name in SELECTIONS},
+        **{f"passes_{name}": passes[name] for name in cuts.QUALITY_CUTS},
+        "reject_reason": reasons.astype(object),
+        "anchor_separation_arcsec": _anchor_separation(f64("RA"), f64("DEC"), anchors),
     }
     for band in release.bands:
         data[f"nobs_{band}"] = rows[f"NOBS_{band.upper()}"].astype(np.int32)
@@ -177,13 +239,28 @@ def _schema_columns(rows: Columns, release: Release, tile: str) -> dict[str, Any
     return data
 
 
-def _require_equal_depths(rows: Columns, bricks: pa.Table, release: Release, tile: str) -> None:
+def _brick_rows(brickids: NDArray[np.int32], bricks: pa.Table) -> NDArray[np.int64]:
+    """Return the row of each source's brick in the brick table."""
+    ids = bricks["brickid"].to_numpy()
+    order = np.argsort(ids)
+    return np.asarray(order[np.searchsorted(ids, brickids, sorter=order)])
+
+
+def _anchor_separation(
+    ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64], anchors: pa.Table | None
+) -> pa.Array:
+    """Return how far the nearest known object is, null beyond ``ANCHOR_REACH_ARCSEC``."""
+    known = ([], []) if anchors is None else (anchors["ra"].to_numpy(), anchors["dec"].to_numpy())
+    separation, _ = nearest_arcsec(ra_deg, dec_deg, *known)
+    return pa.array(separation, mask=separation > ANCHOR_REACH_ARCSEC)
+
+
+def _require_equal_depths(parents: pa.Table, bricks: pa.Table, release: Release, tile: str) -> None:
     """Refuse depths that differ by more than weather: one of the two columns has the other's unit."""
-    row_of = {brick: i for i, brick in enumerate(bricks["brickid"].to_pylist())}
-    index = np.array([row_of[b] for b in rows["BRICKID"].tolist()])
+    index = _brick_rows(parents["brickid"].to_numpy(), bricks)
     for band in release.bands:
         table = bricks[f"psfdepth_{band}_mag"].to_numpy()[index]
-        difference = rows[f"PSFDEPTH_{band.upper()}_MAG"] - table
+        difference = parents[f"psfdepth_{band}_mag"].to_numpy() - table
         known = np.isfinite(difference)
         median = float(np.median(difference[known])) if known.any() else 0.0
         if abs(median) > _DEPTH_TOLERANCE_MAG:
@@ -201,15 +278,14 @@ def _require_equal_depths(rows: Columns, bricks: pa.Table, release: Release, til
 
 def _require_unique(table: pa.Table) -> None:
     counts = pc.value_counts(table["host_id"])
-    for entry in counts.to_pylist():
-        if entry["counts"] > 1:
-            raise DataError(
-                describe(
-                    "Source occurs twice in the sweeps",
-                    field="host_id",
-                    row=entry["values"],
-                    expected="one row",
-                    got=entry["counts"],
-                    hint="the sweep directory holds overlapping files",
-                )
+    for entry in counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist():
+        raise DataError(
+            describe(
+                "Source occurs twice in the sweeps",
+                field="host_id",
+                row=entry["values"],
+                expected="one row",
+                got=entry["counts"],
+                hint="the sweep directory holds overlapping files",
             )
+        )

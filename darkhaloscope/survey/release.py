@@ -7,7 +7,7 @@ Only facts and named sets; no file is opened here. Sources: the DR10 pages
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -76,14 +76,16 @@ class Release:
         Of the coadds.
     photsys : str
         ``S`` for DECam, ``N`` for BASS/MzLS.
+    region : str
+        Directory of the photometric system below the survey root.
     dec_limit_deg : float
         At and above this declination and north of the Galactic plane the sky
-        belongs to the other photometric system.
+        is BASS/MzLS's, elsewhere DECam's.
+    viewer_layer : str
+        Layer of the survey's viewer that serves these pixels and no others.
     sweep_directory, brick_summary : str
         Below the survey root. The sweeps are pinned to the directory in which
         the 598 bricks of the SUB_BLOB fault are repaired.
-    summary_date : str
-        Earliest date of a correct brick summary.
     pixel_bits : dict of str to tuple of str
         Bits that make a stamp pixel bad, per band.
     catalogue_bits : tuple of str
@@ -97,10 +99,11 @@ class Release:
     bands: tuple[str, ...]
     pixel_scale_arcsec: float
     photsys: str
+    region: str
     dec_limit_deg: float
+    viewer_layer: str
     sweep_directory: str
     brick_summary: str
-    summary_date: str
     pixel_bits: Mapping[str, tuple[str, ...]]
     catalogue_bits: tuple[str, ...]
     limits: Limits
@@ -130,8 +133,8 @@ class Release:
         Returns
         -------
         ndarray of bool, shape (n,)
-            False where another camera took the survey's pixels: at or above
-            ``dec_limit_deg`` and north of the Galactic plane.
+            False where another camera took the survey's pixels. North is at or
+            above ``dec_limit_deg`` and north of the Galactic plane.
         """
         ra, dec = np.atleast_1d(np.asarray(ra_deg, float)), np.atleast_1d(np.asarray(dec_deg, float))
         beyond = dec >= self.dec_limit_deg
@@ -141,7 +144,7 @@ class Release:
 
             sky = SkyCoord(ra[beyond] * u.deg, dec[beyond] * u.deg, frame="icrs")
             beyond[beyond] = np.asarray(sky.galactic.b.deg) > 0.0
-        inside: NDArray[np.bool_] = ~beyond
+        inside: NDArray[np.bool_] = beyond if self.photsys == "N" else ~beyond
         return inside
 
 
@@ -150,11 +153,20 @@ def bit_mask(names: tuple[str, ...]) -> int:
     return sum(1 << MASK_BITS[name] for name in names)
 
 
-def _decam_pixel_bits(bands: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+def _pixel_bits(bands: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
     """Return star halos and failed fits for all bands, saturation and masks of the band itself."""
     common = ("BRIGHT", "MEDIUM", "BAILOUT")
     return MappingProxyType({b: (*common, f"SATUR_{b.upper()}", f"ALLMASK_{b.upper()}") for b in bands})
 
+
+_CATALOGUE_BITS = ("BRIGHT", "MEDIUM", "GALAXY", "CLUSTER", "BAILOUT", "ALLMASK_G", "ALLMASK_R", "ALLMASK_Z")
+
+_LIMITS = Limits(
+    psf_fwhm_arcsec=(0.6, 2.5),
+    # About 1.5 mag shallower than two nominal visits (24.7, 23.9, 23.0): one poor visit.
+    min_psfdepth_mag=MappingProxyType({"g": 23.2, "r": 22.4, "z": 21.5}),
+    max_ebv_mag=0.3,
+)
 
 DR10_SOUTH = Release(
     name="dr10-south",
@@ -162,30 +174,39 @@ DR10_SOUTH = Release(
     bands=("g", "r", "z"),
     pixel_scale_arcsec=0.262,
     photsys="S",
+    region="south",
     dec_limit_deg=32.375,
+    viewer_layer="ls-dr10-south",
     sweep_directory="south/sweep/10.1",
     brick_summary="south/survey-bricks-dr10-south.fits.gz",
-    summary_date="2023-12-01",
-    pixel_bits=_decam_pixel_bits(("g", "r", "z")),
-    catalogue_bits=(
-        "BRIGHT",
-        "MEDIUM",
-        "GALAXY",
-        "CLUSTER",
-        "BAILOUT",
-        "ALLMASK_G",
-        "ALLMASK_R",
-        "ALLMASK_Z",
-    ),
-    limits=Limits(
-        psf_fwhm_arcsec=(0.6, 2.5),
-        # About 1.5 mag shallower than two nominal visits (24.7, 23.9, 23.0): one poor visit.
-        min_psfdepth_mag=MappingProxyType({"g": 23.2, "r": 22.4, "z": 21.5}),
-        max_ebv_mag=0.3,
-    ),
+    pixel_bits=_pixel_bits(("g", "r", "z")),
+    catalogue_bits=_CATALOGUE_BITS,
+    limits=_LIMITS,
 )
 
-_RELEASES: Mapping[str, Release] = MappingProxyType({DR10_SOUTH.name: DR10_SOUTH})
+DR9_SOUTH = replace(
+    DR10_SOUTH,
+    name="dr9-south",
+    viewer_layer="ls-dr9-south",
+    release_numbers=(9010, 9012),
+    sweep_directory="south/sweep/9.0",
+    brick_summary="south/survey-bricks-dr9-south.fits.gz",
+)
+
+DR9_NORTH = replace(
+    DR9_SOUTH,
+    name="dr9-north",
+    viewer_layer="ls-dr9-north",
+    release_numbers=(9011,),
+    photsys="N",
+    region="north",
+    sweep_directory="north/sweep/9.0",
+    brick_summary="north/survey-bricks-dr9-north.fits.gz",
+)
+
+_RELEASES: Mapping[str, Release] = MappingProxyType(
+    {release.name: release for release in (DR10_SOUTH, DR9_SOUTH, DR9_NORTH)}
+)
 
 
 def get_release(name: str) -> Release:

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from darkhaloscope.errors import DataError
+from darkhaloscope.errors import DataError, MissingDataError
 from darkhaloscope.survey import layout
 from darkhaloscope.survey.fits_tables import read_columns
 from darkhaloscope.survey.photometry import sky_nmgy_per_px
 from darkhaloscope.survey.release import Release
+from darkhaloscope.survey.roots import Root, open_root
 
 SKY_RANGE_MAG_ARCSEC2 = (16.0, 24.0)
 """Brighter is twilight, darker is no sky: ``cosky`` of the real brick table is the small
@@ -24,13 +25,13 @@ residual taken off the stack, far below this range, and must not pass for the sk
 
 
 def brick_sky_nmgy(
-    root: str | Path, release: Release, brickname: str, table_nmgy: NDArray[np.float64]
+    root: Root, release: Release, brickname: str, table_nmgy: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the sky level of a brick per band.
 
     Parameters
     ----------
-    root : path
+    root : Root
         Survey root.
     release : Release
         Bands and pixel scale.
@@ -46,7 +47,12 @@ def brick_sky_nmgy(
     """
     scale = release.pixel_scale_arcsec
     bright, dark = (float(sky_nmgy_per_px(mu, scale)) for mu in SKY_RANGE_MAG_ARCSEC2)
-    level = _from_ccds(layout.ccd_table(root, brickname), release)
+    try:
+        table = open_root(root).path(layout.ccd_table(release, brickname))
+    except MissingDataError:
+        level = np.full(len(release.bands), np.nan)
+    else:
+        level = _from_ccds(table, release)
     level = np.where(np.isfinite(level), level, np.asarray(table_nmgy, dtype=np.float64))
     believable = (level >= dark) & (level <= bright)
     return np.where(believable, level, np.nan)

@@ -1,29 +1,29 @@
 """Sweep catalogues, streamed: sources of given bricks, or the nearest to given positions.
 
-Units are converted here, once: PSFDEPTH leaves as a magnitude. Selections are
-in ``parents`` and ``cuts``.
+Units are converted here, once: PSFDEPTH leaves as a magnitude. Sweeps hold
+BRICK_PRIMARY sources only, unlike Tractor files, so a source is in one sweep
+once. Selections are in ``parents`` and ``cuts``, missing sweeps in ``coverage``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from darkhaloscope.errors import DataError, MissingDataError, describe
+from darkhaloscope.errors import DataError, describe
 from darkhaloscope.survey import layout
-from darkhaloscope.survey.fits_tables import Columns, iter_columns
+from darkhaloscope.survey.fits_tables import Columns, Rows, iter_rows
 from darkhaloscope.survey.healpix import chord, unit_vectors
 from darkhaloscope.survey.layout import SweepFile
 from darkhaloscope.survey.photometry import DepthIvar, depth_mag_from_ivar
 from darkhaloscope.survey.release import Release
-
-CHUNK_ROWS = 200_000
-"""Rows of a sweep in memory at a time."""
+from darkhaloscope.survey.roots import Root, open_root
 
 IDENTITY = ("RELEASE", "BRICKID", "BRICKNAME", "OBJID", "RA", "DEC", "TYPE")
 
@@ -53,52 +53,53 @@ class Matches:
 
 
 def iter_sources(
-    root: str | Path,
+    path: Path,
     release: Release,
     columns: Sequence[str],
     *,
     brickids: ArrayLike,
-    box: tuple[float, float, float, float],
+    where: Callable[[Rows], NDArray[np.bool_]] | None = None,
 ) -> Iterator[Columns]:
-    """Stream the sources of some bricks.
+    """Stream the sources of some bricks from one sweep.
 
     Parameters
     ----------
-    root : path
-        Survey root.
+    path : path
+        The sweep.
     release : Release
-        Which sweeps, and which ``RELEASE`` numbers are legal.
+        Which ``RELEASE`` numbers are legal.
     columns : sequence of str
         Sweep columns; ``PSFDEPTH_<B>`` comes back as ``PSFDEPTH_<B>_MAG``.
     brickids : array_like of int
         Wanted bricks.
-    box : (ra1, ra2, dec1, dec2)
-        Box in degrees that holds the bricks; ra1 > ra2 passes through 0.
+    where : callable, optional
+        Says of the rows of those bricks which are kept.
 
     Yields
     ------
     dict of str to ndarray, shape (m,)
-        In file order; chunks without a wanted source are skipped.
+        In file order; runs of rows of which nothing is kept are skipped.
 
     Raises
     ------
     MissingDataError
-        If no sweep covers the box.
+        If the sweep does not exist.
+    DamagedFileError
+        If it is truncated or empty.
     DataError
-        If a sweep is damaged, empty, or holds another release's sources.
+        If it lacks a column or holds another release's sources.
     """
     wanted = np.unique(np.asarray(brickids, dtype=np.int64))
-    names = list(dict.fromkeys((*IDENTITY, *columns)))
-    for sweep in sweeps_of_box(root, release, box):
-        for chunk in iter_columns(sweep.path, names, _WHAT, CHUNK_ROWS):
-            keep = np.isin(chunk["BRICKID"], wanted)
-            if keep.any():
-                rows = {name: values[keep] for name, values in chunk.items()}
-                yield _checked(rows, release, sweep.path)
+    for rows in iter_rows(path, list(dict.fromkeys((*IDENTITY, *columns))), _WHAT):
+        mine = rows.where(np.isin(rows["BRICKID"], wanted))
+        _require_release(mine["RELEASE"], release, path)
+        kept = mine if where is None or not len(mine) else mine.where(where(mine))
+        if len(kept):
+            yield _converted(kept.columns(), path)
 
 
 def match_sources(
-    root: str | Path,
+    root: Root,
     release: Release,
     ra_deg: ArrayLike,
     dec_deg: ArrayLike,
@@ -111,7 +112,7 @@ def match_sources(
 
     Parameters
     ----------
-    root : path
+    root : Root
         Survey root.
     release : Release
         Which sweeps.
@@ -135,27 +136,25 @@ def match_sources(
     found = np.zeros(len(ra), dtype=bool)
     result: Columns = {}
     vectors = unit_vectors(ra, dec)
-    for sweep in layout.sweep_files(root, release):
+    files = open_root(root)
+    for sweep in layout.sweep_files(files, release):
         near = _in_box(ra, dec, sweep)
         if not near.any():
             continue
-        for chunk in iter_columns(sweep.path, names, _WHAT, CHUNK_ROWS):
-            legal = (
-                np.arange(len(chunk["RA"]))
-                if types is None
-                else np.flatnonzero(np.isin(chunk["TYPE"], types))
-            )
+        path = files.path(sweep.relative)
+        for chunk in iter_rows(path, names, _WHAT):
+            ok = np.ones(len(chunk), dtype=bool) if types is None else np.isin(chunk["TYPE"], types)
+            legal = np.flatnonzero(ok)
             if legal.size == 0:
                 continue
             tree = cKDTree(unit_vectors(chunk["RA"][legal], chunk["DEC"][legal]))
             distance, nearest = tree.query(vectors)
-            index = legal[nearest]
             closer = near & (distance < best)
             if not closer.any():
                 continue
-            rows = {name: values[index[closer]] for name, values in chunk.items()}
-            rows = _checked(rows, release, sweep.path)
-            for name, values in rows.items():
+            rows = {name: chunk[name][legal[nearest[closer]]] for name in names}
+            _require_release(rows["RELEASE"], release, path)
+            for name, values in _converted(rows, path).items():
                 if name not in result:
                     result[name] = np.zeros(len(ra), dtype=values.dtype)
                 elif values.dtype.itemsize > result[name].dtype.itemsize:
@@ -170,38 +169,6 @@ def match_sources(
     return Matches(found, separation, result)
 
 
-def sweeps_of_box(
-    root: str | Path, release: Release, box: tuple[float, float, float, float]
-) -> list[SweepFile]:
-    """List the sweeps that overlap a box in degrees; ra1 > ra2 passes through 0.
-
-    Raises
-    ------
-    MissingDataError
-        If there is none.
-    """
-    ra1, ra2, dec1, dec2 = box
-    spans = [(ra1, ra2)] if ra1 <= ra2 else [(ra1, 360.0), (0.0, ra2)]
-    overlapping = [
-        sweep
-        for sweep in layout.sweep_files(root, release)
-        if sweep.dec1 <= dec2
-        and sweep.dec2 >= dec1
-        and any(sweep.ra1 <= high and sweep.ra2 >= low for low, high in spans)
-    ]
-    if not overlapping:
-        raise MissingDataError(
-            describe(
-                "No sweep covers this part of the sky",
-                file=Path(root) / release.sweep_directory,
-                expected=f"a sweep over RA {ra1:.2f} to {ra2:.2f}, Dec {dec1:.2f} to {dec2:.2f} deg",
-                got="none",
-                hint="copy the sweep of that box",
-            )
-        )
-    return overlapping
-
-
 def _in_box(ra: NDArray[np.float64], dec: NDArray[np.float64], sweep: SweepFile) -> NDArray[np.bool_]:
     wide = _EDGE_DEG / np.maximum(np.cos(np.radians(dec)), 1e-6)
     # Offset from the box centre, so that a box beside RA 0 needs no special case.
@@ -211,9 +178,8 @@ def _in_box(ra: NDArray[np.float64], dec: NDArray[np.float64], sweep: SweepFile)
     return np.asarray(inside)
 
 
-def _checked(rows: Columns, release: Release, path: Path) -> Columns:
-    """Refuse another release's sources and convert depths."""
-    foreign = ~np.isin(rows["RELEASE"], release.release_numbers)
+def _require_release(numbers: NDArray[Any], release: Release, path: Path) -> None:
+    foreign = ~np.isin(numbers, release.release_numbers)
     if foreign.any():
         raise DataError(
             describe(
@@ -221,10 +187,14 @@ def _checked(rows: Columns, release: Release, path: Path) -> Columns:
                 file=path,
                 field="RELEASE",
                 expected=f"one of {release.release_numbers}",
-                got=int(rows["RELEASE"][foreign][0]),
+                got=int(numbers[foreign][0]),
                 hint=f"use {release.sweep_directory} of {release.name}",
             )
         )
+
+
+def _converted(rows: Columns, path: Path) -> Columns:
+    """Turn depths into magnitudes."""
     converted: Columns = {}
     for name, values in rows.items():
         if name.startswith("PSFDEPTH_"):

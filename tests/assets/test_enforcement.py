@@ -6,12 +6,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.enforcement import REPORT_FILE, check_results
+from assets.enforcement import REPORT_FILE, check_results, hold_bank
 from dagster_project.definitions import build_defs
 from dagster_project.runner import open_instance
 from darkhaloscope.config import Gates
+from darkhaloscope.gates.bank import judge_bank
 from darkhaloscope.gates.registry import DATA_GATES
 from darkhaloscope.gates.result import GateReport, GateResult, GateStatus, Verdict
+from darkhaloscope.gates.thresholds import Thresholds
+from darkhaloscope.hashing import sha256_file
 from resources.campaign import Campaign
 
 PLAN = {"config_hash": "c", "code_version": "v", "inputs": {}}
@@ -36,7 +39,33 @@ def campaign(tmp_path):
     for split in ("train", "val", "test"):
         (staging / f"{split}-00000.parquet").write_bytes(split.encode())
     campaign.store.commit("training_shards", "gen6", staging=staging, schema="", **PLAN)
+    write_bank(campaign)
     return campaign
+
+
+def write_bank(campaign, off_source: float = 0.0, *, report: bool = True) -> None:
+    """A bank with its verdict; only the measurement matters to those who hold it."""
+    staging = campaign.store.stage("cosmos_bank", plan="p")
+    (staging / "bank.h5").write_bytes(b"templates")
+    around = {"lower": 0.0, "upper": 1.0, "n": 50}
+    measured = {
+        "galaxies": 50,
+        "unmeasurable": 0,
+        "off_source": {**around, "value": off_source, "lower": off_source},
+        **{name: {**around, "value": 0.0} for name in ("negative", "squared_log_hlr_ratio", "roughness")},
+        **dict.fromkeys(("without_negative_pixels", "outside_filter", "below_snr"), 0),
+        "duplicate_pixels": [],
+        "duplicate_positions": [],
+        "hlr_limits_arcsec": [0.1, 1.0],
+        "min_snr": 30.0,
+    }
+    digest = sha256_file(staging / "bank.h5")
+    verdict = judge_bank(measured, Thresholds())
+    result = GateResult.bind("P4", verdict, artefact_hash=digest, seconds=0.1)
+    if report:
+        made = GateReport("bank", "c", "cosmos_bank", digest, (result,))
+        (staging / REPORT_FILE).write_text(made.to_json())
+    campaign.store.commit("cosmos_bank", staging=staging, schema="", **PLAN)
 
 
 def report(campaign, status=GateStatus.PASS, artefact_hash=None, gates=DATA_GATES) -> GateReport:
@@ -98,6 +127,33 @@ def test_training_is_refused_in_a_later_run_of_it_alone(campaign, tmp_path, verd
 def test_open_gates_let_training_start(campaign, tmp_path):
     write(campaign, report(campaign))
     assert train(campaign, tmp_path)[0] == ["gen6"]
+
+
+@pytest.mark.parametrize(
+    ("bank", "told"),
+    [
+        ({"off_source": 0.3}, "P4 fail: 30.0% of the light lies outside the galaxies"),
+        ({"report": False}, "No gate report"),
+    ],
+    ids=["fail", "none"],
+)
+def test_training_is_refused_on_a_bank_of_noise(campaign, tmp_path, bank, told):
+    write(campaign, report(campaign))
+    write_bank(campaign, **bank)
+    reached, description = train(campaign, tmp_path)
+    assert reached == []
+    assert "cosmos_bank may not be used" in description
+    assert told in description
+
+
+def test_bank_is_held_with_the_experiments_limits_and_waivers(campaign):
+    write_bank(campaign, off_source=0.05)
+    override = {"gate": "P4", "name": "max_off_source_flux", "value": 0.1, "reason": REASON}
+    waiver = {"gate": "P4", "reason": REASON}
+    hold_bank(campaign.store, Gates.model_validate({"overrides": [override]}))
+    hold_bank(campaign.store, Gates.model_validate({"waivers": [waiver]}))
+    with pytest.raises(dg.Failure, match="P4 fail"):
+        hold_bank(campaign.store, Gates())
 
 
 def test_waiver_opens_until_it_expires(campaign, tmp_path):

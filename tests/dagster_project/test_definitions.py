@@ -12,7 +12,7 @@ from jobs.campaign import STEPS
 PROJECT = Path(__file__).resolve().parents[2]
 
 DESIGN = {
-    "sky": {"footprint", "lrg_parents", "host_cutouts"},
+    "sky": {"footprint", "sky_splits", "lrg_parents", "host_cutouts"},
     "sources": {"cosmos_bank"},
     "dataset": {"manifest", "injected_stamps", "training_shards"},
     "gates": {"gate_report", "model_gate_report"},
@@ -77,7 +77,7 @@ def test_lineage_follows_the_data():
     parents = {
         name: {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys} for name in SPECS
     }
-    assert parents["lrg_parents"] == {"footprint"}
+    assert parents["lrg_parents"] == {"footprint", "anchor_catalog"}
     assert "host_cutouts" in parents["injected_stamps"]
     assert "gate_report" in parents["checkpoint"]
     assert "model_gate_report" in parents["anchor_evaluation"]

@@ -4,7 +4,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import stamp_world
-from stamp_world import CELLS
 
 from darkhaloscope.artifacts import write_json
 from darkhaloscope.errors import ArtifactError, DataError
@@ -17,9 +16,9 @@ from darkhaloscope.evaluation.selection import (
     summarise_cells,
 )
 from darkhaloscope.hashing import canonical_json
-from darkhaloscope.schema import BRICKS, MANIFEST
+from darkhaloscope.schema import MANIFEST
 from darkhaloscope.sources import open_sources
-from darkhaloscope.survey.tiles import assign_splits
+from darkhaloscope.survey.tiles import SplitMap
 
 PROFILE = dataclasses.replace(stamp_world.PROFILE, selection_per_cell=5)
 POINT = OperatingPoint(0.5, 0.01, Rate.exact(0, 50), certifiable=False)
@@ -31,31 +30,8 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bricks(world) -> pa.Table:
-    """One brick per cell of the stamp world, enough for a division of the sky."""
-    import healpy as hp
-
-    cells = sorted(CELLS)
-    ra, dec = hp.pix2ang(32, cells, nest=True, lonlat=True)
-    n = len(cells)
-    data = {
-        column.name: np.full(n, 1 if column.type in {pa.int32(), pa.int64()} else 1.0)
-        for column in BRICKS
-        if column.type != pa.string()
-    }
-    data |= {
-        "brickname": [f"b{c}" for c in cells],
-        "brickid": cells,
-        "ra": ra,
-        "dec": dec,
-        "ra1": ra - 0.05,
-        "ra2": ra + 0.05,
-        "dec1": dec - 0.05,
-        "dec2": dec + 0.05,
-        "tile": [stamp_world.TILE] * n,
-        "status": ["ok"] * n,
-    }
-    return BRICKS.table(data)
+def splits() -> SplitMap:
+    return stamp_world.split_map()
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +48,13 @@ def experiment(world):
 
 
 @pytest.fixture(scope="module")
-def hosts_in_test(world, bricks, experiment) -> pa.Table:
+def hosts_in_test(world, splits) -> pa.Table:
     hosts = world.table("hosts", selection._HOST_COLUMNS)
-    splits = assign_splits(bricks, experiment.split)
     at = splits.of(hosts["ra"].to_numpy(), hosts["dec"].to_numpy()) == "test"
     return hosts.filter(pa.array(at))
 
 
-def run(world, bricks, experiment, checkpoint_path, model, folder, *, positions=(), **changes):
+def run(world, splits, experiment, checkpoint_path, model, folder, *, positions=(), **changes):
     evaluation = {
         "checkpoint_sha256": model.sha256,
         "threshold": POINT.to_dict(),
@@ -91,16 +66,16 @@ def run(world, bricks, experiment, checkpoint_path, model, folder, *, positions=
         experiment=experiment,
         profile=PROFILE,
         host_paths=world.paths("hosts"),
-        bricks=bricks,
+        splits=splits,
         bank_path=world.bank_path,
         evaluation_path=folder / "evaluation.json",
     )
 
 
 def test_every_cell_is_there_with_its_count_and_the_empty_ones_say_so(
-    world, bricks, experiment, checkpoint_path, model, tmp_path
+    world, splits, experiment, checkpoint_path, model, tmp_path
 ):
-    record = run(world, bricks, experiment, checkpoint_path, model, tmp_path)
+    record = run(world, splits, experiment, checkpoint_path, model, tmp_path)
     canonical_json(record)
     assert len(record["cells"]) == 2 * 3
     beyond = [cell for cell in record["cells"] if cell["seeing_index"] == 2]
@@ -114,9 +89,9 @@ def test_every_cell_is_there_with_its_count_and_the_empty_ones_say_so(
 
 
 def test_the_map_does_not_claim_to_be_completeness(
-    world, bricks, experiment, checkpoint_path, model, tmp_path
+    world, splits, experiment, checkpoint_path, model, tmp_path
 ):
-    record = run(world, bricks, experiment, checkpoint_path, model, tmp_path)
+    record = run(world, splits, experiment, checkpoint_path, model, tmp_path)
     assert record["validity"]["validated"] is False
     assert "not validated as completeness" in record["validity"]["statement"]
 
@@ -166,15 +141,15 @@ def test_recovered_is_what_lies_above_the_threshold_and_lost_is_no_miss(world, e
 
 
 def test_hosts_beside_known_objects_are_left_out(
-    world, bricks, experiment, checkpoint_path, model, tmp_path, hosts_in_test
+    world, splits, experiment, checkpoint_path, model, tmp_path, hosts_in_test
 ):
     known = list(zip(hosts_in_test["ra"].to_pylist(), hosts_in_test["dec"].to_pylist(), strict=True))
     with pytest.raises(DataError, match="No test host"):
-        run(world, bricks, experiment, checkpoint_path, model, tmp_path, positions=known)
+        run(world, splits, experiment, checkpoint_path, model, tmp_path, positions=known)
 
 
 def test_the_threshold_of_another_checkpoint_is_refused(
-    world, bricks, experiment, checkpoint_path, model, tmp_path
+    world, splits, experiment, checkpoint_path, model, tmp_path
 ):
     with pytest.raises(ArtifactError, match="another checkpoint"):
-        run(world, bricks, experiment, checkpoint_path, model, tmp_path, checkpoint_sha256="0" * 64)
+        run(world, splits, experiment, checkpoint_path, model, tmp_path, checkpoint_sha256="0" * 64)

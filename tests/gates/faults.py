@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from gate_world import changed, keep, kinds, quantised, values
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from darkhaloscope import tabular
+from darkhaloscope.sources.bankfile import SourceBank, write_bank
+from darkhaloscope.sources.realgalaxy import RealGalaxyCatalog
 from darkhaloscope.stamps.quantise import image_steps
-from darkhaloscope.streams import uniform
+from darkhaloscope.streams import generator, uniform
+
+BankContent = tuple[NDArray[np.float64], dict[str, NDArray[Any]], dict[str, Any]]
+BankChange = Callable[[BankContent], BankContent]
+"""Templates, columns and metadata of a source bank, and what is done to them."""
 
 
 def sharper_seeing(table: pa.Table, shift_arcsec: float = -0.06) -> pa.Table:
@@ -152,6 +164,55 @@ def one_colour(table: pa.Table) -> pa.Table:
     return changed(table, image=image)
 
 
+def same_colour(table: pa.Table, *, recorded: bool) -> pa.Table:
+    """Arcs all in one colour, recorded as it is or as the sources have it (P3; L35)."""
+
+    def blue(flux: NDArray[np.float64], _row: int) -> NDArray[np.float64]:
+        return np.array([0.75, 1.0, 0.82]) * flux[1]
+
+    changed_table = repainted(table, blue)
+    if not recorded:
+        return changed_table
+    r = values(table, "src_mag_r").astype(float)
+    g, z = (r - 2.5 * np.log10(share) for share in (0.75, 0.82))
+    return changed(
+        changed_table,
+        **{f"src_mag_{b}": pa.array(m, mask=np.isnan(m)) for b, m in (("g", g), ("z", z))},
+    )
+
+
+def swapped_bands(table: pa.Table) -> pa.Table:
+    """Arcs whose g and z images changed places (P3)."""
+    return repainted(table, lambda flux, _row: flux[::-1])
+
+
+def anothers_colours(table: pa.Table) -> pa.Table:
+    """Arcs in the colours of the next row's source: recorded, drawn, and never applied (P3; L34)."""
+    mags = {b: values(table, f"src_mag_{b}").astype(float) for b in "grz"}
+    rows = np.flatnonzero(kinds(table) == "positive")
+    next_row = dict(zip(rows.tolist(), np.roll(rows, 1).tolist(), strict=True))
+
+    def other(flux: NDArray[np.float64], row: int) -> NDArray[np.float64]:
+        relative = np.array([mags[b][next_row[row]] - mags["r"][next_row[row]] for b in "grz"])
+        return flux[1] * 10.0 ** (-0.4 * relative)
+
+    return repainted(table, other)
+
+
+def repainted(table: pa.Table, paint: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> pa.Table:
+    """Arcs with other fluxes: every arc keeps its image and each band is scaled to ``paint(flux, row)``."""
+    image = tabular.pixels(table, "image").copy()
+    host, of = values(table, "host_id"), kinds(table)
+    bare = {h: i for i, h in enumerate(host) if of[i] == "paired"}
+    for row in np.flatnonzero(of == "positive"):
+        control = image[bare[host[row]]]
+        arc = (image[row] - control).astype(np.float64)
+        flux = arc.sum(axis=(1, 2))
+        scale = paint(flux, int(row)) / flux
+        image[row] = control + (scale[:, None, None] * arc).astype(np.float32)
+    return changed(table, image=image)
+
+
 def light_in_the_core(table: pa.Table, factor: float = 2.0) -> pa.Table:
     """Brighter positives whose added light sits on the galaxy's centre: 'bright centre = lens' (S2p, S3)."""
     image = tabular.pixels(table, "image").copy()
@@ -197,3 +258,95 @@ def clipped_counts(table: pa.Table, largest: int = 1023) -> pa.Table:
     step = image_steps(image, 32.0)[..., None, None]
     counted = tabular.pixels(quantised(table), "image")
     return changed(table, image=np.clip(counted, -largest * step, largest * step))
+
+
+def changed_bank(bank_path: Path, to: Path, change: Callable[[BankContent], BankContent]) -> Path:
+    """Write a bank again with its templates or columns changed."""
+    with SourceBank.open(bank_path) as bank:
+        templates = bank.templates(range(len(bank))).astype(np.float64)
+        templates, columns, metadata = change((templates, dict(bank.columns), dict(bank.metadata)))
+    write_bank(
+        to,
+        templates=templates.astype(np.float32),
+        order=np.arange(len(templates)),
+        columns=columns,
+        rejected=[],
+        metadata=metadata,
+    )
+    return to
+
+
+def predecessors_bank(catalog_dir: Path, *, zoom: float = 1.0, clip: bool = True) -> BankChange:
+    """Stamps cut without mask or background, noise clipped at zero, unit sum (P4; L58, L60).
+
+    ``zoom`` resamples as if the stamps had another pixel scale; without ``clip``
+    the noise keeps its sign and only the mask is missing.
+    """
+
+    def change(content: BankContent) -> BankContent:
+        templates, columns, metadata = content
+        with RealGalaxyCatalog.open(catalog_dir) as catalog:
+            row_of = {f"cosmos-{ident}": row for row, ident in enumerate(catalog.ident)}
+            for row, name in enumerate(columns["source_id"].tolist()):
+                stamp = catalog.stamp(row_of[name]).astype(np.float64)
+                sigma = float(np.sqrt(catalog.noise_variance[row_of[name]]))
+                box = _box(ndimage.zoom(stamp, zoom, order=1), templates.shape[-1], sigma, name)
+                box = np.maximum(box, 0.0) if clip else box
+                templates[row] = box / box.sum()
+        return templates, columns, metadata
+
+    return change
+
+
+def noise_in_the_masks(content: BankContent) -> BankContent:
+    """Templates of noise with the masks of galaxies (P4)."""
+    templates, columns, metadata = content
+    for row, name in enumerate(columns["source_id"].tolist()):
+        noise = generator(1, "fault", name).standard_normal(templates[row].shape)
+        noise = ndimage.gaussian_filter(noise, 1.2)
+        noise = np.where(templates[row] != 0.0, noise / noise.std() + 0.15, 0.0)
+        templates[row] = noise / noise.sum()
+    return templates, columns, metadata
+
+
+def repeated_template(content: BankContent) -> BankContent:
+    """One galaxy under two names (P4; L65)."""
+    templates, columns, metadata = content
+    templates[1], columns["hlr_catalogue_arcsec"][1] = templates[0], columns["hlr_catalogue_arcsec"][0]
+    return templates, columns, metadata
+
+
+def repeated_place(content: BankContent) -> BankContent:
+    """Two names at one position (P4; L65)."""
+    _, columns, _ = content
+    for name in ("ra_deg", "dec_deg"):
+        columns[name][1] = columns[name][0]
+    return content
+
+
+def faint_source(content: BankContent) -> BankContent:
+    """A source below the bank's own limit of S/N (P4; L60)."""
+    content[1]["snr"][2] = 5.0
+    return content
+
+
+def filter_not_applied(content: BankContent) -> BankContent:
+    """Radii larger than the filter says (P4; L59)."""
+    limits = {**content[2]["limits"], "hlr_arcsec": [0.1, 0.2]}
+    return content[0], content[1], {**content[2], "limits": limits}
+
+
+def dark_template(content: BankContent) -> BankContent:
+    """A template without light (P4)."""
+    content[0][0] = 0.0
+    return content
+
+
+def _box(image: NDArray[np.float64], size: int, sigma: float, name: str) -> NDArray[np.float64]:
+    """Cut the central square; sky noise where the image ends."""
+    sky = sigma * generator(1, "fault_sky", name).standard_normal((size, size))
+    y, x = (max(0, (length - size) // 2) for length in image.shape)
+    cut = image[y : y + size, x : x + size]
+    y, x = ((size - length) // 2 for length in cut.shape)
+    sky[y : y + cut.shape[0], x : x + cut.shape[1]] = cut
+    return sky

@@ -78,6 +78,7 @@ def test_figures_are_where_the_report_says(report):
         "Q5.png",
         "L1.png",
         "P1.png",
+        "P3.png",
         "S1.png",
         "S2.png",
         "S2p.png",

@@ -7,7 +7,7 @@ from gate_world import LIMITS, Rows, sample_of
 from gates import faults
 
 from darkhaloscope.config import Controls, SnrTargeting, Split, Storage
-from darkhaloscope.gates import behaviour, leakage, physics, quality, shortcut, snr_mix, storage
+from darkhaloscope.gates import arc_colours, behaviour, leakage, physics, quality, shortcut, snr_mix, storage
 from darkhaloscope.gates.registry import DATA_GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateStatus
 from darkhaloscope.schema import STAMPS
@@ -103,6 +103,16 @@ class Bench:
             )
         return physics.judge_flux(measured, LIMITS)
 
+    def p3(self, table):
+        measured = arc_colours.measure_arc_colours(
+            self.sample(table),
+            self.set.hosts,
+            experiment=self.chosen,
+            size_px=gate_world.SIZE_PX,
+            limits=LIMITS,
+        )
+        return arc_colours.judge_arc_colours(measured, LIMITS)
+
     def s1(self, table):
         return shortcut.judge_normalisation(shortcut.measure_normalisation(self.sample(table)), LIMITS)
 
@@ -192,6 +202,7 @@ CASES = {
     "L3": (sound, rows(faults.shared_source)),
     "L4": (lambda _: [70, 15, 15], lambda _: [81, 11, 8]),
     "P1": (sound, rows(faults.scaled_light, 1.05)),
+    "P3": (sound, rows(faults.same_colour, recorded=True)),
     "S1": (sound, rows(faults.sky_residual)),
     "S2": (sound, rows(faults.one_colour)),
     "S2p": (sound, rows(faults.light_in_the_core)),

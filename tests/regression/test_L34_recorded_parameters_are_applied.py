@@ -8,7 +8,7 @@ from darkhaloscope import tabular
 from darkhaloscope.schema import MANIFEST, Role, per_band
 
 # Facts about the source and the lens that describe the row and bend no ray.
-LABELS = {"z_lens", "z_source"}
+LABELS = {"z_lens", "z_source", "sigma_v_kms", "lens_weight"}
 STEP = {
     "theta_e_arcsec": 0.01,
     "lens_q": -0.01,

@@ -18,7 +18,7 @@ def root(tmp_path):
 
 def parents(root):
     bricks = read_footprint(root, DR10_SOUTH)
-    return select_parents(root, DR10_SOUTH, bricks["tile"][0].as_py(), bricks), bricks
+    return select_parents(root, DR10_SOUTH, bricks["tile"][0].as_py(), bricks).table, bricks
 
 
 def test_both_readers_give_the_same_magnitude(root):

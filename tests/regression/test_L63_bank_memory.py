@@ -23,7 +23,7 @@ def test_opening_reads_no_template_and_asking_reads_only_those_asked(tmp_path):
         order=np.arange(count),
         columns=columns,
         rejected=[],
-        metadata={"pixel_scale_arcsec": 0.03},
+        metadata={**dict.fromkeys(bankfile._METADATA), "pixel_scale_arcsec": 0.03, "template_px": 96},
     )
     gc.collect()
     tracemalloc.start()

@@ -14,7 +14,7 @@ def test_ok_and_missing_add_up_to_what_was_planned(tmp_path):
     east, west = sky_tree.pair()
     root = sky_tree.write_tree(tmp_path / "survey", [east, west])
     before = read_footprint(root, DR10_SOUTH)
-    parents = select_parents(root, DR10_SOUTH, before["tile"][0].as_py(), before)
+    parents = select_parents(root, DR10_SOUTH, before["tile"][0].as_py(), before).table
     east.file(root, "invvar", "g").unlink()  # a 404 that the survey never mends
     west.file(root, "maskbits").write_bytes(b"")  # a download that broke off
 
@@ -22,7 +22,7 @@ def test_ok_and_missing_add_up_to_what_was_planned(tmp_path):
     assert sum(status_counts(bricks).values()) == before.num_rows
     assert status_counts(bricks) == {"missing invvar-g": 1, "ok": 1}
     # The parents do not depend on the coadds, so the loss is counted where pixels are missed.
-    assert select_parents(root, DR10_SOUTH, before["tile"][0].as_py(), bricks).equals(parents)
+    assert select_parents(root, DR10_SOUTH, before["tile"][0].as_py(), bricks).table.equals(parents)
 
     units = plan_host_units(
         parents,

@@ -17,7 +17,7 @@ def test_a_stamp_has_every_band_or_no_pixels_at_all(tmp_path, band):
     brick = sky_tree.pair()[0]
     root = sky_tree.write_tree(tmp_path / "survey", [brick])
     bricks = read_footprint(root, DR10_SOUTH)
-    parents = select_parents(root, DR10_SOUTH, bricks["tile"][0].as_py(), bricks)
+    parents = select_parents(root, DR10_SOUTH, bricks["tile"][0].as_py(), bricks).table
     units = plan_host_units(
         parents, bricks, survey_root=root, release=DR10_SOUTH, size_px=41,
         staging=tmp_path / "s", unit_hosts=10, profile_max_hosts=None,

@@ -20,7 +20,7 @@ def test_a_galaxy_unfit_in_one_band_is_rejected_and_counted(tmp_path, band, colu
     rows[f"{column}_{band.upper()}"][1] = value
     sky_tree.write_sweep(sky_tree.sweep_path(tmp_path, brick), rows)
     bricks = read_footprint(tmp_path, DR10_SOUTH)
-    parents = select_parents(tmp_path, DR10_SOUTH, bricks["tile"][0].as_py(), bricks)
+    parents = select_parents(tmp_path, DR10_SOUTH, bricks["tile"][0].as_py(), bricks).table
     reasons = np.array(parents["reject_reason"].to_pylist())
     assert reasons.tolist() == ["", f"{name}_{band}", ""]
 

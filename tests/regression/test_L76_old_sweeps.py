@@ -11,7 +11,7 @@ from darkhaloscope.survey.release import DR10_SOUTH
 
 def parents(root):
     bricks = read_footprint(root, DR10_SOUTH)
-    return select_parents(root, DR10_SOUTH, bricks["tile"][0].as_py(), bricks)
+    return select_parents(root, DR10_SOUTH, bricks["tile"][0].as_py(), bricks).table
 
 
 def test_the_old_directory_is_not_read(tmp_path):

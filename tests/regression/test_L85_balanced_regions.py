@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from darkhaloscope.config import Split
-from darkhaloscope.survey.tiles import assign_splits
+from darkhaloscope.survey.dealing import assign_splits
 
 
 def region(name_start, cells, galaxies):

@@ -7,7 +7,8 @@ import pytest
 
 from darkhaloscope.config import Split
 from darkhaloscope.errors import DataError
-from darkhaloscope.survey.tiles import SplitMap, assign_splits, cell_ids
+from darkhaloscope.survey.dealing import assign_splits
+from darkhaloscope.survey.tiles import SplitMap, cell_ids
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,19 @@ import json
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from astropy.io import fits
 from cosmos_catalog import Galaxy, disc, good_galaxies, write_catalogue
+from scipy import ndimage
 
 from darkhaloscope.errors import ContractError, DataError, MissingDataError, StorageError
 from darkhaloscope.hashing import sha256_file
+from darkhaloscope.sources import trying
 from darkhaloscope.sources.bank import (
     BankLimits,
     SourceBank,
@@ -20,6 +24,7 @@ from darkhaloscope.sources.bank import (
     input_hashes,
     open_sources,
 )
+from darkhaloscope.sources.realgalaxy import RealGalaxyCatalog
 from darkhaloscope.sources.selection import DEFAULT_LIMITS
 
 
@@ -88,6 +93,15 @@ def test_smaller_bank_is_a_subset_with_the_same_splits(folder, bank, tmp_path):
         assert small.bank_id != bank.bank_id
 
 
+def test_a_repeated_galaxy_is_counted_only_where_it_was_reached(tmp_path):
+    write_catalogue(tmp_path / "cat", [*good_galaxies(24), Galaxy(3)])
+    counted = [
+        build_bank(tmp_path / "cat", tmp_path / "b.h5", max_galaxies=4, seed=seed)["tried"]
+        for seed in range(1, 7)
+    ]
+    assert min(counted) == 4
+
+
 def test_another_seed_chooses_other_galaxies(folder, tmp_path):
     chosen = []
     for seed in (1, 2):
@@ -96,6 +110,10 @@ def test_another_seed_chooses_other_galaxies(folder, tmp_path):
             chosen.append(set(small.ids))
     assert chosen[0] != chosen[1]
 
+
+BLEND = Galaxy(912, mag=21.5, hlr_px=6.0).pixels() + 10.0 ** (0.4 * (25.94 - 22.2)) * disc(
+    90, 2.5, (57.5, 44.5)
+).astype(np.float32)
 
 FAULTS = {
     "hlr_catalogue_outside": Galaxy(901, hlr_px=2.0),
@@ -107,6 +125,7 @@ FAULTS = {
     "catalogue_values_missing": Galaxy(907, catalogue_hlr_px=float("nan")),
     "non_finite_pixels": Galaxy(908, stamp=np.full((60, 60), np.nan, dtype=np.float32)),
     "duplicate_pixels": Galaxy(909, mag=21.5, hlr_px=6.0, stamp=good_galaxies(1)[0].pixels()),
+    "blended": Galaxy(912, mag=21.5, hlr_px=6.0, catalogue_mag=21.2, stamp=BLEND),
     "duplicate_position": Galaxy(910, dec_deg=2.003),
     "not_detected": Galaxy(911, stamp=np.zeros((60, 60), dtype=np.float32)),
 }
@@ -234,8 +253,101 @@ def test_another_format_version_is_refused(folder, tmp_path):
     shutil.copy(folder / "bank.h5", tmp_path / "old.h5")
     with h5py.File(tmp_path / "old.h5", "r+") as file:
         file.attrs["format_version"] = 0
-    with pytest.raises(DataError, match="must be 1, got 0"):
+    with pytest.raises(DataError, match="must be 2, got 0"):
         SourceBank.open(tmp_path / "old.h5")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("pixel_scale_arcsec", 0.05, r"field pixel_scale_arcsec.*must be 0\.03, got 0\.05"),
+        ("template_px", 128, "field template_px.*must be 96, got 128"),
+        ("limits", None, "lacks metadata.*field limits"),
+        ("bank_id", None, "lacks metadata.*field bank_id"),
+    ],
+)
+def test_metadata_of_another_geometry_or_without_a_key_is_refused(folder, tmp_path, key, value, told):
+    shutil.copy(folder / "bank.h5", tmp_path / "bank.h5")
+    with h5py.File(tmp_path / "bank.h5", "r+") as file:
+        metadata = json.loads(file.attrs["metadata"])
+        if value is None:
+            del metadata[key]
+        else:
+            metadata[key] = value
+        file.attrs["metadata"] = np.bytes_(json.dumps(metadata))
+    with pytest.raises(DataError, match=told):
+        SourceBank.open(tmp_path / "bank.h5")
+
+
+def test_a_missing_column_is_named(folder, tmp_path):
+    shutil.copy(folder / "bank.h5", tmp_path / "bank.h5")
+    with h5py.File(tmp_path / "bank.h5", "r+") as file:
+        del file["columns/concentration"]
+    with pytest.raises(DataError, match="concentration"):
+        SourceBank.open(tmp_path / "bank.h5")
+
+
+def test_catalogued_radii_in_another_unit_are_refused_though_each_galaxy_might_pass(tmp_path):
+    """flux_radius in pixels of 0.05 arcsec beside stamps of 0.03: every ratio is 1.67, or 1.3 for 0.04."""
+    for scale in (0.05, 0.04, 0.024):
+        wrong = [replace(g, catalogue_hlr_px=g.hlr_px * 0.03 / scale) for g in good_galaxies(8)]
+        with pytest.raises(DataError, match=r"another scale.*catalog_test_fits\.fits, field flux_radius"):
+            build(tmp_path / str(scale), wrong)
+
+
+@pytest.mark.parametrize("limit", [None, 20])
+def test_workers_do_not_change_a_byte(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(trying, "BLOCK_GALAXIES", 3)
+    twin = Galaxy(77, mag=21.5, hlr_px=6.0, stamp=good_galaxies(1)[0].pixels())
+    write_catalogue(tmp_path / "cat", [*good_galaxies(40), *list(FAULTS.values())[:4], twin])
+    for workers in (1, 2):
+        path = tmp_path / f"{workers}.h5"
+        built = build_bank(tmp_path / "cat", path, max_galaxies=limit, seed=1, workers=workers)
+        assert built["galaxies"] == (limit or 40)
+    assert sha256_file(tmp_path / "1.h5") == sha256_file(tmp_path / "2.h5")
+
+
+def test_a_fault_in_a_worker_is_the_same_typed_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(trying, "BLOCK_GALAXIES", 4)
+    write_catalogue(tmp_path / "cat", good_galaxies(16))
+    with RealGalaxyCatalog.open(tmp_path / "cat") as catalog:
+        (tmp_path / "cat" / "real_galaxy_images_test_n1.fits").unlink()
+        with pytest.raises(MissingDataError, match="images_test_n1"):
+            list(trying.try_galaxies(catalog, list(range(16)), DEFAULT_LIMITS, workers=2))
+
+
+@pytest.mark.parametrize("damage", ["cut", "nan", "dark"])
+def test_a_psf_that_cannot_be_used_is_a_reason(tmp_path, damage):
+    y, x = np.indices((31, 31)) - 15.0
+    psf = np.exp(-(x**2 + y**2) / (2.0 * 1.6**2)).astype(np.float32)
+    write_catalogue(tmp_path / "cat", good_galaxies(8), psf=psf)
+    path = tmp_path / "cat" / "real_galaxy_PSF_images_test_n1.fits"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-6000])
+    else:
+        with fits.open(path, mode="update") as file:
+            file[3].data[...] = np.nan if damage == "nan" else 0.0
+    summary = build_bank(tmp_path / "cat", tmp_path / "bank.h5", max_galaxies=None, seed=1)
+    reason = "unreadable_psf" if damage == "cut" else "unusable_psf"
+    assert summary["rejected"][reason] >= 1
+    assert summary["galaxies"] + summary["rejected"][reason] == 8
+
+
+def test_every_template_fades_to_zero_at_its_edge(bank):
+    """No template ends in a step: beside a zero pixel the light is a small part of the peak."""
+    for template in bank.templates(range(len(bank))).astype(float):
+        lit = template != 0.0
+        rim = lit & (ndimage.minimum_filter(lit.astype(int), 3) == 0)
+        assert (template[0] == 0.0).all() or abs(template[0]).max() < 0.02 * template.max()
+        assert np.abs(template[rim]).mean() < 0.01 * template.max()
+
+
+def test_shape_columns_and_the_resolution_are_recorded(bank):
+    assert bank.metadata["psf_fwhm_arcsec"] == 0.13
+    assert np.abs(bank.columns["concentration"] - 2.7).max() < 0.5
+    assert (np.abs(bank.columns["clumpiness"]) < 3.0).all()
+    assert (bank.columns["blended_flux_fraction"] == 0.0).all()
+    np.testing.assert_allclose(bank.columns["mag_auto"], bank.mag_f814w)
 
 
 def test_unknown_source_is_a_typed_error(bank):
@@ -263,9 +375,10 @@ def test_open_sources_by_kind(folder):
 @pytest.mark.realdata
 def test_real_galaxies(realdata, tmp_path):
     summary = build_bank(realdata / "cosmos_23.5_sample", tmp_path / "bank.h5", max_galaxies=None, seed=1)
-    assert summary["galaxies"] == 9
-    assert summary["rejected"] == {"larger_than_template": 1}
-    assert reasons(tmp_path / "bank.h5") == {"141190": "larger_than_template"}
+    assert summary["galaxies"] == 8
+    found = reasons(tmp_path / "bank.h5")
+    assert found.pop("141190") == "larger_than_template"
+    assert list(found.values()) == ["larger_than_template"]
     assert summary["deconvolved"] is False
     assert summary["hlr_log10_ratio_rms"] < 0.02
     assert min(summary["splits"].values()) >= 1

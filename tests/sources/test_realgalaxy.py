@@ -30,6 +30,7 @@ def test_companion_in_another_order_is_matched_by_identifier(folder):
             ("IDENT", "J", [4, 3, 2, 1]),
             ("flux_radius", "D", [40.0, 30.0, 20.0, 10.0]),
             ("zphot", "D", [1] * 4),
+            ("mag_auto", "D", [22] * 4),
         ],
     )
     with RealGalaxyCatalog.open(folder) as catalog:
@@ -38,16 +39,17 @@ def test_companion_in_another_order_is_matched_by_identifier(folder):
 
 def test_companion_of_other_galaxies_is_refused(folder):
     path = folder / "real_galaxy_catalog_test_fits.fits"
-    write_table(
-        path, [("IDENT", "J", [1, 2, 3, 99]), ("flux_radius", "D", [9.0] * 4), ("zphot", "D", [1] * 4)]
-    )
+    values = [("flux_radius", "D", [9.0] * 4), ("zphot", "D", [1] * 4), ("mag_auto", "D", [22] * 4)]
+    write_table(path, [("IDENT", "J", [1, 2, 3, 99]), *values])
     with pytest.raises(DataError, match=r"real_galaxy_catalog_test_fits\.fits.*IDENT, row 4"):
         RealGalaxyCatalog.open(folder)
 
 
 def test_missing_column_is_named(folder):
     path = folder / "real_galaxy_catalog_test_fits.fits"
-    write_table(path, [("IDENT", "J", [1, 2, 3, 4]), ("flux_radius", "D", [9.0] * 4)])
+    write_table(
+        path, [("IDENT", "J", [1, 2, 3, 4]), ("flux_radius", "D", [9.0] * 4), ("mag_auto", "D", [22] * 4)]
+    )
     with pytest.raises(DataError, match="field zphot"):
         RealGalaxyCatalog.open(folder)
 

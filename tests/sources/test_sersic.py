@@ -4,8 +4,8 @@ from cosmos_catalog import good_galaxies, write_catalogue
 
 from darkhaloscope.errors import DataError
 from darkhaloscope.sources.bank import SourceBank, build_bank
+from darkhaloscope.sources.morphology import half_light_radius_px
 from darkhaloscope.sources.sersic import SersicSources, exponential_template
-from darkhaloscope.sources.template import half_light_radius_px
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ def test_hard_negatives_are_rows_of_their_own(world):
 
 def test_no_usable_host_is_an_error_with_the_counts(world):
     table = stamp_world.hosts()
-    none = stamp_world.replace(table, is_lrg_v3=[False] * table.num_rows)
+    none = stamp_world.replace(table, is_lrg_v3_raw=[False] * table.num_rows)
     with pytest.raises(DataError, match=r"042.*'not_selected': 96"):
         stamp_world.manifest_of(stamp_world.experiment(), world.bank_path, host_table=none)
 

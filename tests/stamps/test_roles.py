@@ -59,7 +59,7 @@ def test_every_rule_names_itself():
             "host_mag_g",
             "bad_pixel_frac_z",
             "psf_fwhm_r_arcsec",
-            "is_lrg_v3",
+            "is_lrg_v3_raw",
             "reject_reason",
         )
     }
@@ -67,7 +67,7 @@ def test_every_rule_names_itself():
     columns["host_mag_g"][1] = None
     columns["bad_pixel_frac_z"][2] = 0.21
     columns["psf_fwhm_r_arcsec"][3] = 2.6
-    columns["is_lrg_v3"][4] = False
+    columns["is_lrg_v3_raw"][4] = False
     columns["reject_reason"][5] = "MEDIUM"
     changed = stamp_world.replace(table, **columns)
     use = classify(changed)
@@ -138,11 +138,11 @@ def test_a_look_alike_beside_a_lens_is_no_hard_negative():
 
 def test_a_hard_negative_needs_no_lrg_colours_but_usable_pixels():
     table = stamp_world.hosts()
-    selected = table["is_lrg_v3"].to_pylist()
+    selected = table["is_lrg_v3_raw"].to_pylist()
     selected[0] = selected[6] = False
     status = table["status"].to_pylist()
     status[6] = "off_edge"
-    table = stamp_world.replace(table, is_lrg_v3=selected, status=status)
+    table = stamp_world.replace(table, is_lrg_v3_raw=selected, status=status)
     places = [stamp_world.of_host(table, 0), stamp_world.of_host(table, 6)]
     anchors = stamp_world.anchors_at(*zip(*places, strict=True), ["hard_negative"] * 2)
     use = classify(table, stamp_world.experiment(controls={"hard_negatives": True}), anchors=anchors)

@@ -67,6 +67,7 @@ class Sample:
             {
                 "host_id": TASKS,
                 "source_id": [str(i) for i in range(N)],
+                "lens_weight": pa.nulls(N, pa.float64()),
                 "target_snr": draws.draw_target_snr(chosen.snr_targeting, TASKS, seed),
                 **{name: drawn[:, b] for b, name in enumerate(per_band("src_mag_{b}"))},
             }

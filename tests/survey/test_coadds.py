@@ -5,9 +5,9 @@ import pytest
 import sky_tree
 from astropy.io import fits
 
-from darkhaloscope.survey import coadds
 from darkhaloscope.survey.bricks import read_footprint
 from darkhaloscope.survey.coadds import BrickCoadd, CoaddError, cut_positions
+from darkhaloscope.survey.cutout import CORE_PX
 from darkhaloscope.survey.release import DR10_SOUTH, MASK_BITS
 
 SIZE = 41
@@ -28,9 +28,9 @@ def positions(brick):
     return rows["RA"].astype(float), rows["DEC"].astype(float)
 
 
-def cut(root, brick, x, y, size=SIZE, stamps=1):
-    with BrickCoadd(root, DR10_SOUTH, brick.name, stamps=stamps) as coadd:
-        return coadd.cut(x, y, size)
+def cut(root, brick, x, y, size=SIZE):
+    with BrickCoadd(root, DR10_SOUTH, brick.name) as coadd:
+        return coadd.cut(x, y, size)[0]
 
 
 def rewrite(root, brick, product, band, change):
@@ -57,8 +57,7 @@ def test_sky_positions_become_pixels_with_north_up_and_east_left(pristine_tree, 
 def test_offset_is_where_the_light_is(pristine_tree, brick, size):
     ra, dec = positions(brick)
     with BrickCoadd(pristine_tree, DR10_SOUTH, brick.name) as coadd:
-        for px, py in zip(*coadd.pixel_positions(ra, dec), strict=True):
-            stamp = coadd.cut(float(px), float(py), size)
+        for stamp in coadd.cut(*coadd.pixel_positions(ra, dec), size):
             assert stamp.status == "ok"
             assert max(abs(stamp.x_offset_px), abs(stamp.y_offset_px)) <= 0.5 + 1e-6
             yy, xx = np.mgrid[:size, :size] - (size - 1) / 2.0
@@ -83,17 +82,15 @@ def test_stamp_is_the_section_of_every_plane(pristine_tree, brick):
     assert stamp.brickname == brick.name
 
 
-def test_whole_planes_and_sections_give_the_same_bytes(pristine_tree, brick):
-    one, many = (cut(pristine_tree, brick, 200.3, 150.7, stamps=n) for n in (1, 1000))
+def test_a_stamp_is_the_same_bytes_whatever_is_cut_with_it(pristine_tree, brick):
+    # Neighbours share tiles of 100 x 100 px with the stamp, before and after it is cut.
+    around = np.random.default_rng([5]).uniform(30.0, 380.0, (40, 2))
+    alone = cut(pristine_tree, brick, 200.3, 150.7)
+    with BrickCoadd(pristine_tree, DR10_SOUTH, brick.name) as coadd:
+        x, y = np.insert(around, 20, (200.3, 150.7), axis=0).T
+        crowded = coadd.cut(x, y, SIZE)[20]
     for name in ("image", "invvar", "maskbits", "psf_fwhm_arcsec", "bad_pixel_frac"):
-        assert getattr(one, name).tobytes() == getattr(many, name).tobytes()
-
-
-def test_many_stamps_decode_each_plane_once(pristine_tree, brick):
-    with BrickCoadd(pristine_tree, DR10_SOUTH, brick.name, stamps=1000) as coadd:
-        coadd.cut(200.0, 200.0, SIZE)
-        assert isinstance(coadd._planes["image", "r"], np.ndarray)
-        assert not isinstance(coadd._planes["psfsize", "r"], np.ndarray)
+        assert getattr(alone, name).tobytes() == getattr(crowded, name).tobytes()
 
 
 @pytest.mark.parametrize(("x", "y"), [(10.0, 200.0), (200.0, 405.0), (-500.0, 200.0), (np.nan, 5.0)])
@@ -178,15 +175,47 @@ def test_truncated_files_are_statuses(tree, brick, product, band, fraction):
     assert cut(tree, brick, 200.0, 200.0).status == f"unreadable_{label}"
 
 
-@pytest.mark.parametrize("stamps", [1, 1000])
-def test_damaged_tiles_are_statuses(tree, brick, stamps):
-    path = brick.file(tree, "psfsize", "g")
+PLANES = [("image", "r"), ("psfsize", "g"), ("maskbits", None)]
+
+
+def compressed(path):
+    """Return byte offsets of the tile table and of its heap, and (bytes, offset in the heap) per tile."""
+    with fits.open(path, disable_image_compression=True) as hdus:
+        header, table = hdus[1].header, hdus[1].fileinfo()["datLoc"]
+        rows, width = header["NAXIS2"], header["NAXIS1"]
+    raw = path.read_bytes()[table : table + rows * width]
+    tiles = np.frombuffer(raw, ">i4").reshape(rows, width // 4)[:, :2]
+    return table, table + rows * width, width, tiles
+
+
+@pytest.mark.parametrize(("product", "band"), PLANES)
+def test_a_damaged_tile_costs_the_stamps_that_need_it_and_no_other(tree, brick, product, band):
+    path = brick.file(tree, product, band)
+    _, heap, _, tiles = compressed(path)
+    count, offset = tiles[6]  # second row, second column of 5 x 5
     content = bytearray(path.read_bytes())
-    content[-40000:-20000] = b"\xff" * 20000
+    content[heap + offset : heap + offset + count] = b"\xff" * count
     path.write_bytes(bytes(content))
-    with BrickCoadd(tree, DR10_SOUTH, brick.name, stamps=stamps) as coadd:
-        statuses = {coadd.cut(200.0, y, SIZE).status for y in np.arange(50.0, 380.0, 5.0)}
-    assert "unreadable_psfsize_g" in statuses
+    label = product if band is None else f"{product}_{band}"
+    with BrickCoadd(tree, DR10_SOUTH, brick.name) as coadd:
+        stamps = coadd.cut([150.0, 350.0, 210.0], [150.0, 350.0, 150.0], SIZE)
+    inside, elsewhere, beside = (stamp.status for stamp in stamps)
+    assert (inside, elsewhere) == (f"unreadable_{label}", "ok")
+    assert beside == ("ok" if product == "psfsize" else f"unreadable_{label}")  # reaches x = 190
+
+
+@pytest.mark.parametrize("value", [-1, 2**31 - 1, 10**6])
+@pytest.mark.parametrize(("product", "band"), PLANES)
+def test_tiles_that_point_out_of_the_file_are_refused_not_followed(tree, brick, product, band, value):
+    path = brick.file(tree, product, band)
+    table, _, width, _ = compressed(path)
+    for word in (0, 4):  # bytes of the tile, and where they begin
+        content = bytearray(path.read_bytes())
+        at = table + 12 * width + word
+        content[at : at + 4] = np.array(value, ">i4").tobytes()
+        path.write_bytes(bytes(content))
+        label = product if band is None else f"{product}_{band}"
+        assert cut(tree, brick, 250.0, 250.0).status == f"unreadable_{label}"
 
 
 def test_another_bricks_file_under_this_name_is_refused(tree, brick):
@@ -235,7 +264,7 @@ def test_not_finite_pixels_are_counted_and_refused(tree, brick):
 
 
 def test_a_band_not_observed_at_the_galaxy_is_refused(tree, brick):
-    half = coadds.CORE_PX // 2
+    half = CORE_PX // 2
     rewrite(
         tree,
         brick,

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from darkhaloscope.survey.cuts import is_early_bright, is_lrg_desi_south, lrg_flags, quality_reasons
+from darkhaloscope.survey.cuts import is_early_bright, is_lrg_desi, lrg_flags, quality_flags
 from darkhaloscope.survey.release import DR10_SOUTH, MASK_BITS
 
 
@@ -47,7 +47,7 @@ def test_a_missing_flux_is_in_no_sample():
             assert not any(f[0] for f in lrg_flags({**good, band: np.array([value])}))
 
 
-def desi(**change):
+def desi(photsys="S", **change):
     """A galaxy the DESI cut takes (extinction-corrected r 20.8, z 19.7, W1 18.3), with changes."""
     mags = {
         "G": 22.5,
@@ -67,7 +67,7 @@ def desi(**change):
     columns["FIBERTOTFLUX_Z"] = flux(mags["total"]) * transmission["Z"]
     columns["GAIA_PHOT_G_MEAN_MAG"] = np.array([0.0])
     columns["MASKBITS"] = np.array([1])  # NPRIMARY alone is no fault
-    return bool(is_lrg_desi_south({**columns, **change})[0])
+    return bool(is_lrg_desi({**columns, **change}, photsys)[0])
 
 
 def test_desi_cut_takes_the_reference_galaxy():
@@ -93,6 +93,19 @@ def test_desi_sliding_lines_and_red_end():
     assert desi(mags={"R": 22.10, "Z": 20.7, "W1": 18.9})
     assert not desi(mags={"R": 22.45, "Z": 20.9, "W1": 19.2})
     assert desi(mags={"R": 22.55, "Z": 20.9, "W1": 19.2})
+
+
+@pytest.mark.parametrize(
+    ("south", "north", "mags"),
+    [
+        (False, True, {"fibre": 21.605, "R": 22.4, "Z": 20.7, "W1": 18.9}),  # faint limit of the fibre
+        (True, False, {"R": 19.5, "Z": 18.7, "W1": 17.9, "G": 20.85}),  # g - W1 = 2.95, low-redshift arm
+        (True, False, {"R": 20.415, "Z": 19.4, "W1": 18.3}),  # slope: r - W1 = 2.115, lines at 2.088, 2.141
+        (True, False, {"R": 22.55, "Z": 20.9, "W1": 19.2}),  # red end: r - W1 = 3.35
+    ],
+)
+def test_the_desi_lines_are_those_of_the_photometric_system(south, north, mags):
+    assert (desi("S", mags=mags), desi("N", mags=mags)) == (south, north)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +147,7 @@ def test_early_bright_needs_type_and_magnitude():
 
 def reasons(n=1, **change):
     given = {
+        "primary": np.ones(n, dtype=bool),
         "types": np.array(["DEV"] * n),
         "maskbits": np.zeros(n, dtype=np.int64),
         "nobs": {b: np.full(n, 3) for b in "grz"},
@@ -146,7 +160,7 @@ def reasons(n=1, **change):
             given[key] = {**given[key], **value}
         else:
             given[key] = value
-    return quality_reasons(DR10_SOUTH, **given).tolist()
+    return quality_flags(DR10_SOUTH, **given)[1].tolist()
 
 
 def test_a_good_galaxy_has_no_reason_even_outside_the_primary_box():

@@ -21,7 +21,7 @@ SIZE = 41
 
 def prepare(root):
     bricks = read_footprint(root, DR10_SOUTH)
-    return select_parents(root, DR10_SOUTH, bricks["tile"][0].as_py(), bricks), bricks
+    return select_parents(root, DR10_SOUTH, bricks["tile"][0].as_py(), bricks).table, bricks
 
 
 def plan(root, staging, parents, bricks, **change):

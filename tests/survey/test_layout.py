@@ -2,14 +2,14 @@ import pytest
 
 from darkhaloscope.errors import DataError, MissingDataError
 from darkhaloscope.survey import layout
-from darkhaloscope.survey.release import DR10_SOUTH
+from darkhaloscope.survey.release import DR10_SOUTH, get_release
+from darkhaloscope.survey.roots import open_root
 
 
-def test_coadd_paths_follow_the_release(tmp_path):
-    path = layout.coadd_path(tmp_path, "1126p222", "image", "r")
-    assert path.relative_to(tmp_path).as_posix() == (
-        "south/coadd/112/1126p222/legacysurvey-1126p222-image-r.fits.fz"
-    )
+@pytest.mark.parametrize(("release", "region"), [("dr10-south", "south"), ("dr9-north", "north")])
+def test_coadd_paths_follow_the_release(release, region):
+    path = layout.coadd_file(get_release(release), "1126p222", "image", "r")
+    assert path == f"{region}/coadd/112/1126p222/legacysurvey-1126p222-image-r.fits.fz"
     assert layout.coadd_name("1126p222", "maskbits") == "legacysurvey-1126p222-maskbits.fits.fz"
 
 
@@ -31,13 +31,13 @@ def test_sweep_name_and_box_agree(tmp_path):
     name = layout.sweep_name(350, -5, 360, 0)
     assert name == "sweep-350m005-360p000.fits"
     (directory / name).touch()
-    (sweep,) = layout.sweep_files(tmp_path, DR10_SOUTH)
+    (sweep,) = layout.sweep_files(open_root(tmp_path), DR10_SOUTH)
     assert (sweep.ra1, sweep.ra2, sweep.dec1, sweep.dec2) == (350.0, 360.0, -5.0, 0.0)
 
 
 def test_no_sweeps_says_what_to_copy(tmp_path):
     with pytest.raises(MissingDataError, match=r"south/sweep/10\.1"):
-        layout.sweep_files(tmp_path, DR10_SOUTH)
+        layout.sweep_files(open_root(tmp_path), DR10_SOUTH)
 
 
 @pytest.mark.parametrize("name", ["sweep-1-2.fits", "sweep-010p000-000p005.fits"])
@@ -46,4 +46,4 @@ def test_sweep_without_a_box_in_its_name_is_refused(tmp_path, name):
     directory.mkdir(parents=True)
     (directory / name).touch()
     with pytest.raises(DataError, match="box"):
-        layout.sweep_files(tmp_path, DR10_SOUTH)
+        layout.sweep_files(open_root(tmp_path), DR10_SOUTH)

@@ -30,7 +30,7 @@ def test_planted_defects_are_found_and_nothing_else(mock):
 def test_hosts_have_the_catalogues_flux_at_the_catalogues_position(mock, tmp_path):
     root, config, bricks = mock
     (tile,) = set(bricks.filter([s == "ok" for s in bricks["status"].to_pylist()])["tile"].to_pylist()[:1])
-    parents = select_parents(root, DR10_SOUTH, tile, bricks)
+    parents = select_parents(root, DR10_SOUTH, tile, bricks).table
     assert parents.num_rows >= config.hosts_per_brick
     units = plan_host_units(
         parents,

@@ -12,7 +12,7 @@ TABLE = sky_nmgy_per_px([22.0, 21.0, 19.0], 0.262)
 
 
 def write_ccds(root, name, filters, mags, sigma):
-    path = layout.ccd_table(root, name)
+    path = root / layout.ccd_table(DR10_SOUTH, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     Table(
         {
@@ -44,7 +44,7 @@ def test_the_residual_sky_of_a_real_brick_table_does_not_pass_for_the_sky(tmp_pa
 
 
 def test_a_damaged_ccd_table_falls_back_to_the_brick_table(tmp_path):
-    path = layout.ccd_table(tmp_path, "0120p060")
+    path = tmp_path / layout.ccd_table(DR10_SOUTH, "0120p060")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"not FITS")
     assert brick_sky_nmgy(tmp_path, DR10_SOUTH, "0120p060", TABLE) == pytest.approx(TABLE)

@@ -2,45 +2,39 @@ import numpy as np
 import pytest
 import sky_tree
 
-from darkhaloscope.errors import DataError, MissingDataError
-from darkhaloscope.survey import sweeps
+from darkhaloscope.errors import DataError
+from darkhaloscope.survey import fits_tables, sweeps
 from darkhaloscope.survey.cuts import GALAXY_TYPES
 from darkhaloscope.survey.release import DR10_SOUTH
 
-BOX = (11.0, 13.0, 5.5, 6.5)
 
-
-def read(root, **change):
-    given = {"columns": ("FLUX_R", "PSFDEPTH_R"), "brickids": [1001], "box": BOX, **change}
-    return list(sweeps.iter_sources(root, DR10_SOUTH, given.pop("columns"), **given))
+def read(root, columns=("FLUX_R", "PSFDEPTH_R"), brickids=(1001,), where=None):
+    path = root / sky_tree.SWEEP.replace("000p000-010p005", "010p005-020p010")
+    runs = list(sweeps.iter_sources(path, DR10_SOUTH, columns, brickids=brickids, where=where))
+    return {name: np.concatenate([run[name] for run in runs]) for name in runs[0]} if runs else {}
 
 
 def test_only_the_bricks_asked_for_come_with_depth_as_a_magnitude(pristine_tree):
-    (chunk,) = read(pristine_tree)
-    assert set(chunk["BRICKNAME"]) == {"0120p060"}
-    assert len(chunk["OBJID"]) == 4
-    assert "PSFDEPTH_R" not in chunk
-    assert chunk["PSFDEPTH_R_MAG"] == pytest.approx(sky_tree.DEPTH_MAG["r"], abs=1e-5)
+    rows = read(pristine_tree)
+    assert set(rows["BRICKNAME"]) == {"0120p060"}
+    assert len(rows["OBJID"]) == 4
+    assert "PSFDEPTH_R" not in rows
+    assert rows["PSFDEPTH_R_MAG"] == pytest.approx(sky_tree.DEPTH_MAG["r"], abs=1e-5)
+    assert read(pristine_tree, brickids=[7]) == {}
 
 
-def test_chunks_do_not_change_what_is_read(pristine_tree, monkeypatch):
+def test_the_buffer_does_not_change_what_is_read(pristine_tree, monkeypatch):
     whole = read(pristine_tree, brickids=[1001, 1002])
-    monkeypatch.setattr(sweeps, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(fits_tables, "BUFFER_BYTES", 600)
     parts = read(pristine_tree, brickids=[1001, 1002])
-    assert len(parts) > 1
-    for name in whole[0]:
-        assert np.array_equal(np.concatenate([p[name] for p in parts]), whole[0][name])
+    assert len(whole["OBJID"]) == 8
+    for name in whole:
+        assert np.array_equal(parts[name], whole[name])
 
 
-def test_sweeps_are_chosen_by_their_box(tmp_path):
-    low = sky_tree.Brick("0050p050", 1, 5.0, 5.1, positions=[(200.0, 200.0)])
-    across = sky_tree.Brick("3599m001", 2, 359.995, -0.1, positions=[(200.0, 200.0)])
-    sky_tree.write_tree(tmp_path, [low, across])
-    names = lambda box: [s.path.name for s in sweeps.sweeps_of_box(tmp_path, DR10_SOUTH, box)]  # noqa: E731  # used four times below
-    assert names((4.9, 5.2, 5.05, 5.2)) == ["sweep-000p005-010p010.fits"]
-    assert names((359.9, 0.05, -0.2, 0.0)) == ["sweep-350m005-360p000.fits"]
-    with pytest.raises(MissingDataError, match=r"RA 100\.00 to 101\.00"):
-        names((100.0, 101.0, 5.0, 6.0))
+def test_rows_are_chosen_before_they_are_converted(pristine_tree):
+    rows = read(pristine_tree, where=lambda rows: rows["OBJID"] == 2)
+    assert (rows["OBJID"].tolist(), rows["BRICKID"].tolist()) == ([2], [1001])
 
 
 def test_another_release_is_refused_by_number(tree):

@@ -1,42 +1,13 @@
-import json
-
 import healpy as hp
 import numpy as np
-import pyarrow as pa
 import pytest
+from footprints import patch
 
 from darkhaloscope.config import Split
 from darkhaloscope.errors import DataError
-from darkhaloscope.survey.healpix import CellBoundary, unit_vectors
-from darkhaloscope.survey.tiles import SplitMap, assign_splits, cell_ids, tile_keys
-
-
-def bricks(ra, dec, galaxies, status=None, side=0.25):
-    n = len(ra)
-    half = side / 2.0
-    wide = half / np.cos(np.radians(dec))
-    return pa.table(
-        {
-            "ra1": ra - wide,
-            "ra2": ra + wide,
-            "dec1": dec - half,
-            "dec2": dec + half,
-            "n_galaxies": np.asarray(galaxies, dtype=np.int64),
-            "area_deg2": np.full(n, side**2),
-            "status": ["ok"] * n if status is None else status,
-        }
-    )
-
-
-def patch(width=16.0, density=lambda ra: np.full(len(ra), 2000)):
-    """A contiguous patch of bricks, 0.25 deg apart."""
-    ra, dec = (a.ravel() for a in np.meshgrid(np.arange(30, 30 + width, 0.25), np.arange(-8, 8, 0.25)))
-    return bricks(ra, dec, density(ra))
-
-
-def cell_centres(n, nside=32, start=5000):
-    ra, dec = hp.pix2ang(nside, np.arange(start, start + n), nest=True, lonlat=True)
-    return ra, dec
+from darkhaloscope.survey.dealing import assign_splits
+from darkhaloscope.survey.healpix import unit_vectors
+from darkhaloscope.survey.tiles import SPLIT_CODES, cell_ids, tile_keys
 
 
 def test_cells_are_nested_pixels_of_known_positions():
@@ -50,39 +21,6 @@ def test_a_position_off_the_sky_names_its_row():
     for ra, dec in ((np.nan, 0.0), (10.0, 91.0), (10.0, np.nan)):
         with pytest.raises(DataError, match="row 1"):
             cell_ids([1.0, ra], [1.0, dec], 32)
-
-
-@pytest.mark.parametrize("seed", [1, 13, 99])
-def test_galaxies_and_area_both_reach_the_fractions(seed):
-    # Density rises threefold across the patch, so balance in area alone would miss the galaxies.
-    sky = patch(density=lambda ra: 1000 + 125 * (ra - 30))
-    shares = assign_splits(sky, Split(seed=seed)).shares()
-    for name, fraction in zip(("train", "val", "test"), (0.70, 0.15, 0.15), strict=True):
-        assert shares[name]["galaxies"] == pytest.approx(fraction, abs=0.01)
-        assert shares[name]["area"] == pytest.approx(fraction, abs=0.01)
-
-
-def test_twenty_lone_bricks_fill_every_split():
-    ra, dec = cell_centres(20)
-    splits = assign_splits(bricks(ra, dec, 900 + 20 * np.arange(20)), Split())
-    counts = {name: list(splits.cells.values()).count(name) for name in ("train", "val", "test")}
-    assert counts == {"train": 14, "val": 3, "test": 3}
-
-
-def test_seed_decides_and_order_of_rows_does_not():
-    sky = patch()
-    first = assign_splits(sky, Split(seed=1))
-    order = np.random.default_rng([1]).permutation(sky.num_rows)
-    assert assign_splits(sky.take(order), Split(seed=1)).cells == first.cells
-    assert assign_splits(sky, Split(seed=2)).cells != first.cells
-
-
-def test_bricks_that_are_not_ok_do_not_count():
-    ra, dec = cell_centres(20)
-    status = ["ok"] * 19 + ["missing image-z"]
-    splits = assign_splits(bricks(ra, dec, np.full(20, 1000), status), Split())
-    assert int(cell_ids(ra[-1:], dec[-1:], 32)[0]) not in splits.cells
-    assert len(splits.cells) == 19
 
 
 def test_positions_get_the_split_of_their_cell_or_guard():
@@ -113,28 +51,15 @@ def test_guard_is_never_nearer_than_stated_and_hardly_wider():
     assert (separation[guarded] < radius + 0.011 + fine_size).all()
 
 
-def test_no_test_cells_means_no_guard():
-    assert not CellBoundary(32, []).within([10.0], [5.0], 0.5).any()
-
-
-def test_map_survives_json():
-    splits = assign_splits(patch(6.0), Split(fractions=(0.5, 0.25, 0.25), guard_deg=0.2))
-    again = SplitMap.from_dict(json.loads(json.dumps(splits.to_dict())))
-    assert again == splits
-    assert again.table().equals(splits.table())
-
-
-def test_too_few_cells_and_empty_skies_are_errors():
-    ra, dec = cell_centres(2)
-    with pytest.raises(DataError, match="Too few sky cells"):
-        assign_splits(bricks(ra, dec, [10, 10]), Split())
-    with pytest.raises(DataError, match="No usable brick"):
-        assign_splits(bricks(ra, dec, [10, 10], ["missing image-z"] * 2), Split())
-    ra, dec = cell_centres(20)
-    with pytest.raises(DataError, match="no galaxies"):
-        assign_splits(bricks(ra, dec, np.zeros(20)), Split())
-
-
-def test_a_split_of_zero_fraction_stays_empty():
-    splits = assign_splits(patch(6.0), Split(fractions=(0.8, 0.0, 0.2)))
-    assert "val" not in splits.cells.values()
+def test_codes_are_the_names_in_any_company():
+    """Many positions cross block borders and meet remembered pixels; the answer of each is its own."""
+    splits = assign_splits(patch(), Split())
+    rng = np.random.default_rng([4])
+    ra, dec = rng.uniform(29.0, 47.0, (1 << 20) + 500), rng.uniform(-9.0, 9.0, (1 << 20) + 500)
+    names = splits.of(ra, dec)
+    assert set(names) == set(SPLIT_CODES)
+    for rows in (slice(0, 50), slice((1 << 20) - 50, (1 << 20) + 50)):
+        alone = assign_splits(patch(), Split())
+        assert [str(alone.of([a], [d])[0]) for a, d in zip(ra[rows], dec[rows], strict=True)] == names[
+            rows
+        ].tolist()

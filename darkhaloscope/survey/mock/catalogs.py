@@ -317,7 +317,7 @@ def write_brick_tables(
         name: np.array([row[name] for row in summary], dtype="S8" if name == "brickname" else None)
         for name in summary[0]
     }
-    paths = [layout.all_bricks(root), layout.brick_summary(root, release)]
+    paths = [root / layout.ALL_BRICKS, root / release.brick_summary]
     for path, columns in zip(paths, (everything, release_table), strict=True):
         _write_gzipped_table(path, columns)
     return paths

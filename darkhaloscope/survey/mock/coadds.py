@@ -17,6 +17,7 @@ from darkhaloscope.schema import BANDS
 from darkhaloscope.survey import layout
 from darkhaloscope.survey.mock.geometry import PIXEL_SCALE_ARCSEC, MockBrick
 from darkhaloscope.survey.mock.pixels import BrickPixels
+from darkhaloscope.survey.release import DR10_SOUTH
 
 RELEASE_NUMBER = 10000
 
@@ -77,10 +78,10 @@ def write_coadds(root: Path, brick: MockBrick, pixels: BrickPixels, bands: tuple
             ("invvar", pixels.invvar),
             ("psfsize", pixels.psfsize),
         ):
-            path = layout.coadd_path(root, brick.name, product, band)
+            path = root / layout.coadd_file(DR10_SOUTH, brick.name, product, band)
             _write(path, brick, product, band, {"": planes[plane]})
             written.append(path)
-    path = layout.coadd_path(root, brick.name, "maskbits")
+    path = root / layout.coadd_file(DR10_SOUTH, brick.name, "maskbits")
     empty = np.zeros(pixels.maskbits.shape, dtype=np.uint8)
     planes_by_name: dict[str, NDArray[Any]] = {"MASKBITS": pixels.maskbits, "WISEM1": empty, "WISEM2": empty}
     _write(path, brick, "maskbits", None, planes_by_name)
@@ -112,7 +113,7 @@ def _write_ccds(root: Path, brick: MockBrick, pixels: BrickPixels, bands: tuple[
             for i, v in enumerate(level)
         ]
     table = np.array(rows, dtype=CCD_DTYPE)
-    path = layout.ccd_table(root, brick.name)
+    path = root / layout.ccd_table(DR10_SOUTH, brick.name)
     fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(table)]).writeto(path)
     return path
 

@@ -45,8 +45,18 @@ EXTINCTION = {
 }
 """A / E(B-V) for SFD98."""
 
-NOISE_CORRELATION = (0.20, 0.35)
-"""Range of the correlation of neighbouring pixels, as in real stacks (Lanczos resampling)."""
+RESAMPLING_SHIFT_PX = {"x": (0.25, 0.48), "y": (0.33, 0.50)}
+"""Range of the shift by which the noise of a stack is resampled (Lanczos-3), along x and y.
+
+It gives the autocorrelation of the sky of real cutouts, 0.1 to 0.26 at one
+pixel, negative at two, positive again at three; stronger along y than along x.
+"""
+
+RESAMPLING_SCATTER_PX = 0.03
+"""Scatter of the shift between the bands of a brick, whose correlations are alike."""
+
+RESIDUAL_SKY_SIGMA = (0.0, 0.2)
+"""Range of the sky level left in a stack, over the noise of a pixel; positive in every real cutout."""
 
 FWHM_TO_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _SEEING_STEP_ARCSEC = 1.0 / 1024.0
@@ -67,8 +77,10 @@ class BandConditions:
         Inverse variance that one exposure gives a pixel, 1/nMgy^2.
     sky_nmgy : float
         Sky level removed, nMgy per pixel.
-    correlation : (float, float)
-        Of the noise of neighbouring pixels along x and y.
+    residual_nmgy : float
+        Sky level left in the stack, nMgy per pixel.
+    shift_px : (float, float)
+        Shift along x and y by which the noise was resampled, 0 to 0.5.
     psf_e : (float, float)
         Shear of the PSF.
     """
@@ -79,13 +91,14 @@ class BandConditions:
     nexp_y: NDArray[np.int64]
     invvar_per_exposure: float
     sky_nmgy: float
-    correlation: tuple[float, float]
+    residual_nmgy: float
+    shift_px: tuple[float, float]
     psf_e: tuple[float, float]
 
     def seeing_at(self, x_px: FloatArray, y_px: FloatArray) -> FloatArray:
         """Return the FWHM in arcsec at pixel positions, clamped to the stack."""
         ix, iy = self._pixel(x_px, y_px)
-        return _quantised(self.seeing_x[ix] + self.seeing_y[iy])
+        return _seeing(self.seeing_x[ix], self.seeing_y[iy]).astype(np.float64)
 
     def nexp_at(self, x_px: FloatArray, y_px: FloatArray) -> NDArray[np.int64]:
         """Return the exposures at pixel positions."""
@@ -99,7 +112,7 @@ class BandConditions:
 
     def seeing_map(self) -> NDArray[np.float32]:
         """Return the FWHM map in arcsec, shape (size, size)."""
-        return _quantised(self.seeing_y[:, None] + self.seeing_x[None, :]).astype(np.float32)
+        return _seeing(self.seeing_x[None, :], self.seeing_y[:, None])
 
     def nexp_map(self) -> NDArray[np.int16]:
         """Return the exposure map, shape (size, size)."""
@@ -151,6 +164,11 @@ def draw_conditions(config: MockSkyConfig, brick: MockBrick) -> Conditions:
     def gauss(stream: str) -> float:
         return float(streams.normal(config.seed, f"mock/conditions/{stream}", [brick.key])[0])
 
+    def shift(axis: str, band: str) -> float:
+        low, high = RESAMPLING_SHIFT_PX[axis]
+        common = low + (high - low) * unit(f"shift_{axis}")
+        return float(np.clip(common + RESAMPLING_SCATTER_PX * gauss(f"shift_{axis}/{band}"), 0.0, 0.5))
+
     seeing_r = float(np.interp(unit("seeing"), *SEEING_R_QUANTILES_ARCSEC))
     depth_r = float(np.interp(unit("depth"), *DEPTH_R_QUANTILES_MAG))
     bands = {}
@@ -161,7 +179,6 @@ def draw_conditions(config: MockSkyConfig, brick: MockBrick) -> Conditions:
         depth = depth_r + offset + spread * gauss(f"depth/{band}")
         sky_mean, sky_scatter = SKY_MAG_ARCSEC2[band]
         sky_mag = sky_mean + sky_scatter * gauss(f"sky/{band}")
-        low, high = NOISE_CORRELATION
         rng = streams.generator(config.seed, f"mock/conditions/maps/{band}", brick.key)
         bands[band] = _band(
             rng,
@@ -169,10 +186,8 @@ def draw_conditions(config: MockSkyConfig, brick: MockBrick) -> Conditions:
             fwhm_arcsec=fwhm,
             depth=depth,
             sky_nmgy=float(10.0 ** (0.4 * (22.5 - sky_mag)) * PIXEL_SCALE_ARCSEC**2),
-            correlation=(
-                low + (high - low) * unit(f"corr_x/{band}"),
-                low + (high - low) * unit(f"corr_y/{band}"),
-            ),
+            residual_sigma=float(np.interp(unit(f"residual/{band}"), (0.0, 1.0), RESIDUAL_SKY_SIGMA)),
+            shift_px=(shift("x", band), shift("y", band)),
         )
     ebv = float(np.clip(0.035 * np.exp(0.5 * gauss("ebv")), 0.005, 0.12))
     return Conditions(bands, ebv)
@@ -185,7 +200,8 @@ def _band(
     fwhm_arcsec: float,
     depth: float,
     sky_nmgy: float,
-    correlation: tuple[float, float],
+    residual_sigma: float,
+    shift_px: tuple[float, float],
 ) -> BandConditions:
     seeing_x, seeing_y = (_patches(rng, size, 0.5 * fwhm_arcsec) for _ in range(2))
     nexp = int(rng.integers(3, 9))
@@ -207,7 +223,8 @@ def _band(
         nexp_y,
         float(invvar / median_nexp),
         sky_nmgy,
-        correlation,
+        residual_sigma / float(np.sqrt(invvar)),
+        shift_px,
         (float(rng.normal(0.0, 0.015)), float(rng.normal(0.0, 0.015))),
     )
 
@@ -221,6 +238,8 @@ def _patches(rng: np.random.Generator, size: int, level: float) -> FloatArray:
     return np.asarray(level * (1.0 + slope * middle + rng.normal(0.0, 0.008, len(middle)))[patch])
 
 
-def _quantised(fwhm_arcsec: FloatArray) -> FloatArray:
-    """Round to a binary fraction, so that the lossless map compresses as real patchy ones do."""
-    return np.asarray(np.rint(fwhm_arcsec / _SEEING_STEP_ARCSEC) * _SEEING_STEP_ARCSEC)
+def _seeing(along_x: FloatArray, along_y: FloatArray) -> NDArray[np.float32]:
+    """Add, and round to a binary fraction, so that the lossless map compresses as real patchy ones do."""
+    step = np.float32(_SEEING_STEP_ARCSEC)
+    fwhm = along_x.astype(np.float32) / step + along_y.astype(np.float32) / step
+    return np.asarray(np.rint(fwhm, out=fwhm) * step)

@@ -57,7 +57,7 @@ class MockSkyConfig:
     brick_px: int = 1540
     brick_side_deg: float = 0.1
     hosts_per_brick: int = 114
-    field_per_arcmin2: float = 16.0
+    field_per_arcmin2: float = 34.0
     stars_per_arcmin2: float = 2.0
     n_lenses: int = 40
     n_lookalikes: int = 15

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
 from scipy.special import gamma, gammaincinv
 
 from darkhaloscope import streams
@@ -302,12 +303,12 @@ def _observe(
     for plane, band in enumerate(BANDS):
         facts: BandConditions = conditions.bands[band]
         rng = streams.generator(config.seed, f"mock/noise/{band}", brick.key)
-        noise = correlated_noise(rng, light.shape[-1], facts.correlation)
+        noise = correlated_noise(rng, light.shape[-1], facts.shift_px)
         covered = invvar[plane] > 0.0
         variance = np.divide(1.0, invvar[plane], out=np.zeros_like(invvar[plane]), where=covered)
         # Sky-limited exposures: var = sky / gain, so a photon of light adds var / sky per nMgy.
         variance *= 1.0 + np.maximum(light[plane], 0.0) / np.float32(facts.sky_nmgy)
-        light[plane] += noise * np.sqrt(variance)
+        light[plane] += noise * np.sqrt(variance) + np.float32(facts.residual_nmgy)
         light[plane][~covered] = 0.0
     return light
 
@@ -325,18 +326,21 @@ def _plant_nans(
     plane.reshape(-1)[rng.integers(0, plane.size, anywhere)] = np.nan
 
 
-def correlated_noise(rng: np.random.Generator, size: int, correlation: tuple[float, float]) -> Image:
-    """Return unit-variance Gaussian noise whose neighbours correlate as given along x and y.
+def lanczos_taps(shift_px: float) -> FloatArray:
+    """Return the seven weights of a Lanczos-3 resampling by a shift, whose sum is 1."""
+    x = np.arange(-3, 4) - shift_px
+    weights = np.where(np.abs(x) < 3.0, np.sinc(x) * np.sinc(x / 3.0), 0.0)
+    return np.asarray(weights / weights.sum())
 
-    White noise is smoothed with [a, 1, a] along each axis; the correlation at
-    lag 1 is 2 a / (1 + 2 a^2), at lag 2 a^2 / (1 + 2 a^2).
+
+def correlated_noise(rng: np.random.Generator, size: int, shift_px: tuple[float, float]) -> Image:
+    """Return unit-variance Gaussian noise as a stack has it that was resampled by shifts along x and y.
+
+    White noise interpolated with Lanczos-3 keeps the covariance of its weights,
+    sum_k w_k w_(k + lag), along each axis.
     """
-    white = rng.standard_normal((size + 2, size + 2), dtype=np.float32)
-    ax, ay = (
-        np.float32((1.0 - np.sqrt(1.0 - 2.0 * c * c)) / (2.0 * c)) if c else np.float32(0.0)
-        for c in correlation
-    )
-    rows = white[:, 1:-1] + ax * (white[:, :-2] + white[:, 2:])
-    noise = rows[1:-1] + ay * (rows[:-2] + rows[2:])
-    noise *= np.float32(1.0 / np.sqrt((1.0 + 2.0 * ax * ax) * (1.0 + 2.0 * ay * ay)))
-    return np.asarray(noise, dtype=np.float32)
+    noise = rng.standard_normal((size + 6, size + 6), dtype=np.float32)
+    for axis, shift in ((1, shift_px[0]), (0, shift_px[1])):
+        taps = lanczos_taps(shift)
+        noise = correlate1d(noise, taps / np.sqrt((taps**2).sum()), axis=axis, output=np.float32)
+    return np.ascontiguousarray(noise[3:-3, 3:-3])

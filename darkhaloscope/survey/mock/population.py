@@ -64,9 +64,12 @@ LRG_COLOURS_MAG = {
 LRG_COLOUR_CORRELATION = np.array([[1.0, 0.52, 0.04], [0.52, 1.0, 0.45], [0.04, 0.45, 1.0]])
 """Rank correlation of g - r, r - z and z - W1, averaged over types."""
 
-FIELD_R_RANGE_MAG = (18.5, 24.6)
+FIELD_R_RANGE_MAG = (18.5, 25.0)
 FIELD_COUNT_SLOPE = 0.36
 """Galaxy counts rise as 10^(0.36 m) in r."""
+
+COMPANIONS = 1.2
+"""Mean number of satellites within 14 arcsec of a red galaxy."""
 
 SOURCE_DTYPE = np.dtype(
     [
@@ -167,7 +170,7 @@ def draw_shapes(
     about 1 arcsec at z = 19.5 mag with 0.15 dex of scatter.
     """
     n = len(kinds)
-    scale = {"DEV": 1.1, "SER": 1.2, "EXP": 0.9, "REX": 0.5}
+    scale = {"DEV": 1.0, "SER": 1.05, "EXP": 0.9, "REX": 0.5}
     factor = np.array([scale[kind] for kind in kinds]) if n else np.empty(0)
     radius = factor * 10.0 ** (-0.14 * (z_mag - 19.5) + rng.normal(0.0, 0.15, n))
     low = np.where(kinds == "EXP", 0.3, 0.55)
@@ -227,7 +230,7 @@ def _hosts(rng: np.random.Generator, places: FloatArray) -> Sources:
 
 def _companions(rng: np.random.Generator, hosts: Sources) -> Sources:
     """Return satellites: red galaxies cluster, and a blue one may be seen in projection."""
-    owner = np.repeat(np.arange(len(hosts)), rng.poisson(0.7, len(hosts)))
+    owner = np.repeat(np.arange(len(hosts)), rng.poisson(COMPANIONS, len(hosts)))
     n = len(owner)
     rows = _empty(n, "near")
     separation = 2.0 * 7.0 ** rng.uniform(size=n) / 3600.0

@@ -216,7 +216,7 @@ def _clear(root: Path, previous: dict[str, Any] | None) -> None:
     if previous is not None:
         for name in _TREES:
             shutil.rmtree(root / name, ignore_errors=True)
-        layout.all_bricks(root).unlink(missing_ok=True)
+        (root / layout.ALL_BRICKS).unlink(missing_ok=True)
         (root / RECORD).unlink()
     left = (
         sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
