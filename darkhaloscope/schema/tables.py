@@ -314,7 +314,7 @@ _TRUTH = [
         _F64,
         _T,
         "arcsec^2",
-        "rate of such lenses over the density they were drawn with, null where theta_E is not from a population",
+        "rate of such lenses over the density they were drawn with; null where theta_E has no population",
         nullable=True,
     ),
     Column(
@@ -361,7 +361,7 @@ STAMPS = TableSchema(
             _F64,
             _R,
             "",
-            "weight that brings rows back to the physical prior; 1 where neither S/N nor theta_E was aimed at",
+            "weight that brings rows back to the physical prior; 1 where nothing was aimed at",
             nullable=True,
         ),
         *_pixels(),
