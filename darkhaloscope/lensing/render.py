@@ -402,8 +402,8 @@ def _buffers(spec: GridSpec, bands: int, padded_px: int, rays_per_cell: int) -> 
         half_evaluated=(_CHUNK, bands, 2, half, 2 * k),
         parts=(_CHUNK, 2, bands, 2, half, half),
     )
-    integers = {name: views.pop(name).view(np.int32) for name in ("whole", "corner")}
-    return _Buffers(templates=_padded_templates(padded_px), **integers, **views)
+    whole, corner = (views.pop(name).view(np.int32) for name in ("whole", "corner"))
+    return _Buffers(templates=_padded_templates(padded_px), whole=whole, corner=corner, **views)
 
 
 @cache
