@@ -18,7 +18,7 @@ from darkhaloscope.errors import ConfigError, describe
 Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 
-_SOURCE_STEPS_PX = (0.7, 6.0)  # finer than the template's own pixels, coarser than any bound on aliasing asks
+_SOURCE_STEPS_PX = (0.4, 6.0)  # finer than the template's own pixels, coarser than any bound on aliasing asks
 
 
 class Sampling(NamedTuple):
@@ -64,34 +64,34 @@ class Accuracy(NamedTuple):
 
 
 LENSED: Mapping[str, Sampling] = MappingProxyType(
-    {"draft": Sampling(2, 1, 0.2), "standard": Sampling(2, 2, 0.06), "fine": Sampling(4, 2, 0.02)}
+    {"draft": Sampling(2, 1, 0.2), "standard": Sampling(2, 2, 0.05), "fine": Sampling(4, 2, 0.02)}
 )
 """Sampling of lensed sources at each quality level; errors in :data:`LENSED_ACCURACY`."""
 
 UNLENSED: Mapping[str, Sampling] = MappingProxyType(
-    {"draft": Sampling(2, 2, 0.2), "standard": Sampling(2, 4, 0.06), "fine": Sampling(4, 4, 0.02)}
+    {"draft": Sampling(2, 2, 0.2), "standard": Sampling(2, 4, 0.05), "fine": Sampling(4, 4, 0.02)}
 )
 """Sampling of unlensed sources; engines that ignore ``aliasing`` need more rays than for images."""
 
 LENSED_ACCURACY: Mapping[str, Accuracy] = MappingProxyType(
     {
         "draft": Accuracy(1.7e-3, 1.3e-2, 2.0e-2, 0.16),
-        "standard": Accuracy(3.8e-4, 2.8e-3, 2.3e-3, 0.016),
-        "fine": Accuracy(7.0e-5, 7.0e-4, 1.2e-3, 0.007),
+        "standard": Accuracy(3.1e-4, 3.9e-3, 2.1e-3, 0.015),
+        "fine": Accuracy(5.0e-5, 5.0e-4, 6.0e-4, 0.004),
     }
 )
 """Errors of lensed sources over ``trial.hard_scenes``: stamps of 63, 64 and 101 px, 2800 scenes, 3 bands.
 
 Seeing 0.6 to 2.5 arcsec; against 64 x 64 rays per pixel. At 0.4 arcsec in every
-band ``standard`` has 0.09 % (median) and 0.35 % (worst) of the peak, at 4 arcsec
-0.02 % and 0.09 %. ``benchmarks/bench_render.py`` measures them again.
+band ``standard`` has 0.07 % (median) and 0.35 % (worst) of the peak, at 4 arcsec
+0.02 % and 0.08 %. ``benchmarks/bench_render.py`` measures them again.
 """
 
 UNLENSED_ACCURACY: Mapping[str, Accuracy] = MappingProxyType(
     {
-        "draft": Accuracy(1.6e-3, 2.9e-2, 1e-4, 0.08),
-        "standard": Accuracy(3.3e-4, 3.7e-3, 1e-4, 0.018),
-        "fine": Accuracy(6.0e-5, 2.3e-3, 1e-4, 0.006),
+        "draft": Accuracy(1.5e-3, 2.9e-2, 1e-4, 0.09),
+        "standard": Accuracy(2.5e-4, 3.7e-3, 1e-4, 0.009),
+        "fine": Accuracy(4.5e-5, 6.0e-4, 1e-4, 0.004),
     }
 )
 """Errors of the same galaxies unlensed, within 3 arcsec of the stamp centre along x and y."""

@@ -34,14 +34,22 @@ def frontier_figure(path: str | Path, record: Mapping[str, Any]) -> None:
         raise DataError(describe("Record of a benchmark", field="implementations", expected="at least one"))
     with canvas(path, columns=len(_ERRORS), size=(4.8, 3.8)) as panels:
         for axes, (key, title) in zip(panels, _ERRORS.items(), strict=True):
+            peers = (name for name in rows if not name.startswith(OURS))
+            for name, marker, colour in zip(peers, "s^Dvh", SERIES[1:], strict=False):
+                row = rows[name]
+                axes.plot(row["us_per_stamp"], 100.0 * row[key], marker, color=colour, alpha=0.8, label=name)
             for name, row in rows.items():
-                own = name.startswith(OURS)
-                x, y = row["us_per_stamp"], 100.0 * row[key]
-                axes.plot(x, y, "o" if own else "s", color=SERIES[0] if own else SERIES[1], markersize=6)
-                label = name.removeprefix(OURS).strip() or name
-                axes.annotate(
-                    label, (x, y), xytext=(6, 3), textcoords="offset points", fontsize=7.5, color=INK
-                )
+                if name.startswith(OURS):
+                    place = (row["us_per_stamp"], 100.0 * row[key])
+                    axes.plot(*place, "o", color=SERIES[0])
+                    axes.annotate(
+                        name.removeprefix(OURS).strip(),
+                        place,
+                        xytext=(7, 3),
+                        textcoords="offset points",
+                        fontsize=8.0,
+                        color=INK,
+                    )
             mine = sorted(
                 (row["us_per_stamp"], 100.0 * row[key]) for name, row in rows.items() if name.startswith(OURS)
             )
@@ -51,16 +59,17 @@ def frontier_figure(path: str | Path, record: Mapping[str, Any]) -> None:
                 axes.axhline(100.0 * limit, color=MUTED, linewidth=1.0, linestyle="--")
                 axes.annotate(
                     "budget of standard",
-                    (1.0, 100.0 * limit),
+                    (0.02, 100.0 * limit),
                     xycoords=("axes fraction", "data"),
-                    ha="right",
+                    ha="left",
                     va="bottom",
                     fontsize=7.5,
                     color=MUTED,
                 )
             axes.set_xscale("log")
             axes.set_yscale("log")
-            axes.margins(x=0.25, y=0.15)
+            axes.margins(x=0.2, y=0.2)
+            axes.legend(loc="lower right")
             axes.set_title(f"Largest error, {title}")
             axes.set_xlabel("time per source, 3 bands [µs]")
             axes.set_ylabel("error of the peak pixel [%]")

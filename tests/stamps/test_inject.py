@@ -161,3 +161,17 @@ def test_a_unit_killed_while_it_writes_leaves_nothing_and_is_made_whole_again(wo
     assert list((tmp_path / "out").iterdir()) == []
     again = run_unit("darkhaloscope.stamps.inject:inject_unit", unit)
     assert again["sha256"] == sha256_file(tmp_path / "undisturbed.parquet")
+
+
+def test_the_order_of_a_manifest_changes_no_stamp(world, tmp_path, monkeypatch):
+    """Rows of one block may lie apart."""
+    monkeypatch.setattr(inject, "_ROWS_AT_ONCE", 16)
+    table = world.table("manifest")
+    order = np.random.Generator(np.random.Philox(key=2)).permutation(table.num_rows)
+    path = tmp_path / "shuffled.parquet"
+    tabular.write_table(path, MANIFEST, table.take(pa.array(order)))
+    units = plan(world, tmp_path, manifest_paths=[path])
+    for unit in units:
+        inject.inject_unit(unit)
+    made = tabular.read_table([unit["output"] for unit in units])
+    assert made.sort_by("task_id").equals(world.table("stamps").sort_by("task_id"))
