@@ -27,6 +27,7 @@ z = 0.5 to 2, by up to 0.2 for old galaxies at some redshifts.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
@@ -232,13 +234,15 @@ def _read_parquet(path: Path) -> dict[str, FloatArray]:
 
 def _read_fits(path: Path) -> dict[str, FloatArray]:
     try:
-        with fits.open(path, memmap=True) as file:
+        with warnings.catch_warnings(), fits.open(path, memmap=True) as file:
+            # a header that ends early is only a warning to astropy
+            warnings.simplefilter("error", AstropyWarning)
             tables = [hdu for hdu in file if isinstance(hdu, fits.BinTableHDU)]
             if not tables:
                 raise DataError(describe("No table in file", file=path, expected="a binary table"))
             wanted = _wanted(tables[0].columns.names, path)
             return {name: _numbers(tables[0].data[column]) for name, column in wanted.items()}
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AstropyWarning) as error:
         raise _unreadable(path, error) from error
 
 

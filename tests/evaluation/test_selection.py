@@ -16,6 +16,7 @@ from darkhaloscope.evaluation.selection import (
     summarise_cells,
 )
 from darkhaloscope.hashing import canonical_json
+from darkhaloscope.lensing.cosmology import einstein_radius_arcsec, flat_lambda_cdm
 from darkhaloscope.schema import MANIFEST
 from darkhaloscope.sources import open_sources
 from darkhaloscope.survey.tiles import SplitMap
@@ -153,3 +154,21 @@ def test_the_threshold_of_another_checkpoint_is_refused(
 ):
     with pytest.raises(ArtifactError, match="another checkpoint"):
         run(world, splits, experiment, checkpoint_path, model, tmp_path, checkpoint_sha256="0" * 64)
+
+
+def test_with_a_population_the_dispersion_is_what_theta_e_asks_for(world, experiment, hosts_in_test):
+    lens = experiment.lens.model_copy(update={"theta_e_draw": "population", "theta_e_arcsec": (0.6, 3.0)})
+    chosen = experiment.model_copy(update={"lens": lens})
+    with open_sources("cosmos", world.bank_path) as sources:
+        tasks = draw_tasks(hosts_in_test, sources, chosen, 5)
+        plain = draw_tasks(hosts_in_test, sources, experiment, 5)
+    MANIFEST.validate(tasks)
+    theta, z_lens, z_source = (tasks[name].to_numpy() for name in ("theta_e_arcsec", "z_lens", "z_source"))
+    assert (z_source > z_lens).all()
+    found = einstein_radius_arcsec(
+        tasks["sigma_v_kms"].to_numpy(), z_lens, z_source, flat_lambda_cdm(70.0, 0.3)
+    )
+    np.testing.assert_allclose(found, theta, rtol=1e-9)
+    used = set(tasks["host_id"].to_pylist())
+    assert used < set(hosts_in_test["host_id"].to_pylist()), "hosts that cannot be lenses are not used"
+    assert plain["sigma_v_kms"].null_count == plain.num_rows

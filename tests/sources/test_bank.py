@@ -7,6 +7,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from cosmos_catalog import Galaxy, disc, good_galaxies, write_catalogue
@@ -382,3 +384,35 @@ def test_real_galaxies(realdata, tmp_path):
     assert summary["deconvolved"] is False
     assert summary["hlr_log10_ratio_rms"] < 0.02
     assert min(summary["splits"].values()) >= 1
+
+
+def test_photometry_beside_the_catalogue_goes_into_the_bank(tmp_path):
+    galaxies = [replace(g, ra_deg=150.0 + 0.01 * i, dec_deg=2.0) for i, g in enumerate(good_galaxies(6))]
+    galaxies[1] = replace(galaxies[1], z_phot=-99.0)
+    galaxies[2] = replace(galaxies[2], z_phot=0.4)
+    without = build(tmp_path / "without", galaxies)
+    table = {
+        "ra": [g.ra_deg for g in galaxies[:4]],
+        "dec": [2.0] * 4,
+        "mag_g": [24.0, 24.5, 25.0, 99.0],
+        "mag_r": [23.5, 23.6, 24.8, 23.0],
+        "mag_z": [23.1, 22.6, 24.7, 22.0],
+        "z_phot": [2.2] * 4,
+    }
+    (tmp_path / "with" / "cat").mkdir(parents=True)
+    pq.write_table(pa.table(table), tmp_path / "with" / "cat" / "matched_photometry.parquet")
+    summary = build(tmp_path / "with", galaxies)
+    assert without["photometry"] is None
+    assert summary["bank_id"] != without["bank_id"]
+    assert "matched_photometry.parquet" in summary["input_sha256"]
+    assert {k: summary["photometry"][k] for k in ("galaxies", "matched", "with_colours")} == {
+        "galaxies": 6,
+        "matched": 4,
+        "with_colours": 3,
+    }
+    with SourceBank.open(tmp_path / "with" / "bank.h5") as bank:
+        rows = [bank.index_of(f"cosmos-{g.ident}") for g in galaxies]
+        np.testing.assert_allclose(bank.g_r[rows], [0.5, 0.9, 0.2, *[np.nan] * 3], atol=1e-9)
+        np.testing.assert_allclose(bank.r_z[rows], [0.4, 1.0, 0.1, 1.0, np.nan, np.nan], atol=1e-9)
+        # the catalogue's redshift stands; the table fills in
+        np.testing.assert_allclose(bank.z_phot[rows[:3]], [0.7, 2.2, 0.4])

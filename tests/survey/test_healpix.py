@@ -61,6 +61,7 @@ def test_radii_are_remembered_apart():
     ra, dec = np.repeat(ra, 200) + np.linspace(-3.0, 3.0, 200), np.repeat(dec, 200)
     narrow, wide = boundary.within(ra, dec, 0.1), boundary.within(ra, dec, 1.0)
     assert narrow.sum() < wide.sum()
+    assert np.array_equal(wide, CellBoundary(32, [777]).within(ra, dec, 1.0))
     assert np.array_equal(boundary.within(ra, dec, 0.1), narrow)
 
 

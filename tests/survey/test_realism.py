@@ -47,7 +47,9 @@ def test_autocorrelation_is_that_of_the_resampling_and_knows_x_from_y(shift):
 def test_profile_growth_and_half_light_radius_of_a_gaussian():
     sigma_px, flux = 4.0, 30.0
     plane, use = spot(sigma_px, flux), np.ones((SIDE, SIDE), dtype=bool)
-    use[55:, :] = False  # a masked half is filled by the other
+    # A masked neighbour is not the galaxy's light, and what it hides is filled from the other side.
+    plane += spot(2.0, 8.0, 0.0, 14.0)
+    use[56:, :] = False
     sigma_arcsec = sigma_px * SCALE
     edges = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
     inside = flux * (1.0 - np.exp(-0.5 * (edges / sigma_arcsec) ** 2))
