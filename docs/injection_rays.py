@@ -76,18 +76,29 @@ def plan_rays(parts: StampParts, quality: str) -> RayPlan:
     slope = np.square(np.diff(template, axis=0)).sum() + np.square(np.diff(template, axis=1)).sum()
     roughness_per_px = np.sqrt(slope / np.square(template).sum())
     step_arcsec = source_steps_px(np.array([roughness_per_px]), sampling)[0] * parts.template_scale_arcsec
-    a_xx, a_xy, a_yy = jacobian(x, y, **deflector)
-    counts = [
-        np.minimum(np.floor(cell_arcsec / step_arcsec * np.hypot(*column) + 1.5), MOST_RAYS).astype(int)
-        for column in ((a_xx, a_xy), (a_xy, a_yy))
-    ]
-    # A cell can meet the template if its centre comes as near as the cell's half diagonal is stretched.
     lens = {name: deflector[name] for name in ("theta_e_arcsec", "q", "phi_rad")}
     from_lens = x - scene["lens_x_arcsec"], y - scene["lens_y_arcsec"]
     b_arcsec = scene["theta_e_arcsec"] * np.sqrt(scene["lens_q"])
     half_diagonal = np.sqrt(0.5) * cell_arcsec
-    psi = np.maximum(b_arcsec / (2.0 * sie.convergence(*from_lens, **lens)) - half_diagonal, 1e-6)
-    stretch = shear.modulus(scene["gamma1"], scene["gamma2"]) + np.maximum(1.0, b_arcsec / psi - 1.0)
+    psi = b_arcsec / (2.0 * sie.convergence(*from_lens, **lens))
+    # The source is compressed most at the point of the cell that is nearest to the lens.
+    nearer = psi / np.maximum(psi - half_diagonal, 0.25 * psi)
+    gamma1, gamma2 = scene["gamma1"], scene["gamma2"]
+    a_xx, a_xy, a_yy = (
+        plain - nearer * (plain - here)
+        for plain, here in zip(
+            (1.0 - gamma1, -gamma2, 1.0 + gamma1), jacobian(x, y, **deflector), strict=True
+        )
+    )
+    across, upward = (
+        cell_arcsec / step_arcsec * np.hypot(*column) for column in ((a_xx, a_xy), (a_xy, a_yy))
+    )
+    turning = psi < 3.0 * half_diagonal  # the tangential direction turns within the cell
+    across, upward = (np.where(turning, np.maximum(across, upward), rays) for rays in (across, upward))
+    counts = [np.minimum(np.floor(rays + 1.5), MOST_RAYS).astype(int) for rays in (across, upward)]
+    # A cell can meet the template if its centre comes as near as the cell's half diagonal is stretched.
+    floor_arcsec = np.maximum(psi - half_diagonal, 1e-6)
+    stretch = shear.modulus(gamma1, gamma2) + np.maximum(1.0, b_arcsec / floor_arcsec - 1.0)
     rows, columns = np.nonzero(template) - np.array((template.shape[0] - 1) / 2.0)
     extent_arcsec = (np.hypot(rows, columns).max() + np.sqrt(2.0)) * parts.template_scale_arcsec
     meets = np.hypot(*shoot(parts, x, y)) <= extent_arcsec + half_diagonal * stretch

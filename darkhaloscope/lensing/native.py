@@ -6,8 +6,8 @@ where importing numba takes half a second and 70 MB. The price: such a function
 takes arrays and numbers, returns nothing, allocates nothing and calls no
 library. Everything else is compiled by ``jit``.
 
-One file per function lies in the cache directory of ``jit``, below a hash of
-processor, compiler and source text. Processes that fill the cache together
+One file per function lies in the cache directory of ``jit``, below hashes of
+processor, compiler and the source texts that went in. Processes that fill the cache together
 write the same file, and each write replaces it whole.
 """
 
@@ -162,7 +162,7 @@ class Native:
         root = cache_directory()
         if root is None:
             return self.compile()[0]
-        key = f"{build_key(self.function.__code__.co_filename)}-{build_key(__file__)}"
+        key = "-".join(build_key(file) for file in dict.fromkeys([*_source_files(self.function), __file__]))
         path = root / key / f"{self.name}.o"
         with contextlib.suppress(FileNotFoundError):
             return path.read_bytes()
@@ -232,6 +232,16 @@ class Native:
         exec(f"def entry({', '.join(names)}):\n    body({', '.join(values)})", scope)  # noqa: S102  # no input: names made above
         found: FunctionType = scope["entry"]
         return found
+
+
+def _source_files(function: FunctionType) -> list[str]:
+    """Return the files that hold a function and, in order of use, the inlined functions it calls."""
+    found = [function.__code__.co_filename]
+    for name in function.__code__.co_names:
+        called = function.__globals__.get(name)
+        if isinstance(called, Inlined):
+            found += _source_files(called.function)
+    return found
 
 
 def _jitted(function: FunctionType) -> Any:

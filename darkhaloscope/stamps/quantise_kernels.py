@@ -1,8 +1,8 @@
 """Counting pixels in dithered steps and back, compiled.
 
-What is computed, and why, is said in ``quantise``; only the loops are here. The
-arithmetic is that of IEEE doubles in program order, so the bytes do not depend
-on the platform. Importing this module loads the compiler.
+What is computed, and why, is said in ``quantise``; only the loops are here. No
+product is followed by a sum, so nothing is fused and the bytes do not depend on
+the platform.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.types import Array, float32, int16, int64, uint8, uint32, void  # type: ignore[attr-defined]
 
 from darkhaloscope.lensing.exposure_kernels import fill_words
-from darkhaloscope.lensing.jit import compiled
+from darkhaloscope.lensing.native import inlined, native
 
 _SHIFT = np.int32(128)
 """Added to a count before it is cut into bytes: sky noise then leaves the high byte alone."""
@@ -21,7 +20,7 @@ _SHIFT = np.int32(128)
 _LARGEST = float(2**31 - 1024)
 
 
-@compiled("void(uint32[::1], int64, uint32[:, ::1], float32[::1])")
+@inlined
 def fill_dither(key: Any, plane: Any, words: Any, dither: Any) -> None:
     """Fill ``dither`` for one plane: odd multiples of 2**-17 in (-1/2, 1/2).
 
@@ -36,19 +35,9 @@ def fill_dither(key: Any, plane: Any, words: Any, dither: Any) -> None:
             dither[first + i] = (np.float32(number) - np.float32(32767.5)) * np.float32(2.0**-16)
 
 
-@compiled(
-    void(
-        Array(float32, 3, "C", readonly=True),
-        float32[:, ::1],
-        uint32[:, ::1],
-        uint32[:, ::1],
-        float32[::1],
-        uint8[:, ::1],
-        uint8[:, ::1],
-        int16[:, ::1],
-        int64[::1],
-        int64[::1],
-    )
+@native(
+    "void(float32[:, :, ::1], float32[:, ::1], uint32[:, ::1], uint32[:, ::1], float32[::1], uint8[:, ::1], "
+    "uint8[:, ::1], int16[:, ::1], int64[::1], int64[::1])"
 )
 def encode(
     images: Any,
@@ -83,18 +72,9 @@ def encode(
         beyond[row], wide[row] = outside, tall
 
 
-@compiled(
-    void(
-        Array(uint8, 2, "C", readonly=True),
-        Array(uint8, 2, "C", readonly=True),
-        int16[:, ::1],
-        int64[::1],
-        float32[:, ::1],
-        uint32[:, ::1],
-        uint32[:, ::1],
-        float32[::1],
-        float32[:, :, ::1],
-    )
+@native(
+    "void(uint8[:, ::1], uint8[:, ::1], int16[:, ::1], int64[::1], float32[:, ::1], uint32[:, ::1], "
+    "uint32[:, ::1], float32[::1], float32[:, :, ::1])"
 )
 def decode(
     low: Any,

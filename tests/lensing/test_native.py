@@ -132,3 +132,28 @@ def test_package_import_loads_neither_compiler_nor_oracle():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_change_of_an_inlined_function_elsewhere_is_compiled_again(cache, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "caller.py").write_text(
+        "from callee import grow\n"
+        "from darkhaloscope.lensing.native import native\n"
+        "@native('void(float64[::1])')\n"
+        "def run(out):\n"
+        "    out[0] = grow(2.0)\n"
+    )
+    found = []
+    for factor in (2, 30):
+        (tmp_path / "callee.py").write_text(
+            "from darkhaloscope.lensing.native import inlined\n"
+            f"@inlined\ndef grow(x):\n    return {factor} * x\n"
+        )
+        script = "import numpy as np, caller; out = np.zeros(1); caller.run(out); print(out[0])"
+        path = os.pathsep.join([str(tmp_path), *sys.path])
+        done = subprocess.run(
+            [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": path},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        found.append(float(done.stdout))
+    assert found == [4.0, 60.0]
