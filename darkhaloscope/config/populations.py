@@ -59,5 +59,5 @@ class Deflectors(Section):
     pivot_mag_r: float = -21.15
     evolution_mag: float = 0.85
     scatter_dex: Positive = 0.07
-    reach: Positive = 2.5
+    reach: Positive = 3.0
     min_source_share: Fraction = 0.2

@@ -36,12 +36,12 @@ _STORED_DIGITS = 4
 
 
 def measure_arc_colours(
-    sample: Sample, hosts: HostSums, *, experiment: Experiment, size_px: int, limits: Thresholds
+    sample: Sample, hosts: HostSums, *, experiment: Experiment, limits: Thresholds
 ) -> Measured:
     """Measure the colours of the arcs on the stamps beside those recorded (P3).
 
-    Arcs whose colours photon noise or quantised storage blurs by more than a
-    stated limit say nothing and are counted as faint.
+    Arcs whose colours photon noise blurs by more than a stated limit say nothing
+    and are counted as faint.
 
     Parameters
     ----------
@@ -50,9 +50,7 @@ def measure_arc_colours(
     hosts : HostSums
         The same sums before injection.
     experiment : Experiment
-        Noise, storage and seed.
-    size_px : int
-        Side of the stamps.
+        Noise and seed.
     limits : Thresholds
         ``max_noise_mag``, and the row limit.
 
@@ -70,7 +68,7 @@ def measure_arc_colours(
     arcs = np.flatnonzero((kind == POSITIVE) & (at >= 0))
     added = sample.total_nmgy[arcs] - hosts.total_nmgy[at[arcs]]
     mags = np.stack([sample.column(name)[arcs] for name in per_band("src_mag_{b}")], axis=1)
-    noise = _relative_noise(sample, hosts, added, arcs, at, experiment, size_px)
+    noise = _relative_noise(hosts, at[arcs], added, experiment)
     sigma = _MAG_PER_RELATIVE_FLUX * np.hypot(noise[:, :-1], noise[:, 1:])
     bright = (sigma < limits.value("P3", "max_noise_mag")).all(axis=1)
     known = np.isfinite(mags).all(axis=1)
@@ -90,7 +88,7 @@ def measure_arc_colours(
     picks = _resamples(len(colour), experiment.seed)
     measured["off"] = int(off.sum())
     measured["scatter"] = {
-        name: _interval(_intrinsic_scatter, picks, colour[:, c], sigma[:, c]).to_dict()
+        name: _interval(intrinsic_scatter, picks, colour[:, c], sigma[:, c]).to_dict()
         for c, name in enumerate(COLOURS)
     }
     measured["offset"] = {
@@ -144,25 +142,13 @@ def judge_arc_colours(measured: Measured, limits: Thresholds) -> Verdict:
 
 
 def _relative_noise(
-    sample: Sample,
-    hosts: HostSums,
-    added: FloatArray,
-    arcs: NDArray[np.intp],
-    at: NDArray[np.intp],
-    experiment: Experiment,
-    size_px: int,
+    hosts: HostSums, at: NDArray[np.intp], added: FloatArray, experiment: Experiment
 ) -> FloatArray:
-    """Return what photons and storage add to the flux of an arc, relative to it; infinite without flux."""
+    """Return the photon noise of the flux of an arc, relative to it; infinite without flux."""
     light = np.maximum(added, 0.0)
-    variance = np.zeros_like(light)
-    if experiment.noise.arc_shot_noise:
-        variance += NOISE_INFLATION * light / hosts.gain[at[arcs]]
-    if experiment.storage.form == "quantised":
-        # a rounded pixel is off by a twelfth of a squared step
-        step = 1.0 / (np.sqrt(sample.invvar_median[arcs]) * experiment.storage.steps_per_sigma)
-        variance += size_px**2 * step**2 / 12.0
+    photons = NOISE_INFLATION / hosts.gain[at] if experiment.noise.arc_shot_noise else np.zeros_like(light)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(light > 0.0, np.sqrt(variance) / light, np.inf))
+        return np.asarray(np.where(light > 0.0, np.sqrt(photons / light), np.inf))
 
 
 def _resamples(n: int, seed: int) -> NDArray[np.intp]:
@@ -179,7 +165,16 @@ def _interval(statistic: Any, picks: NDArray[np.intp], *columns: FloatArray) -> 
     return Interval(float(statistic(*columns)), float(lower), float(upper), len(columns[0]))
 
 
-def _intrinsic_scatter(colour: FloatArray, sigma: FloatArray) -> float:
+def intrinsic_scatter(colour: FloatArray, sigma: FloatArray) -> float:
+    """Return the scatter of colours without their noise.
+
+    Parameters
+    ----------
+    colour : ndarray, shape (n,)
+        Measured. Unit: mag.
+    sigma : ndarray, shape (n,)
+        Standard deviation of its noise.
+    """
     low, high = np.quantile(colour, [0.16, 0.84])
     return float(np.sqrt(max(0.0, (0.5 * (high - low)) ** 2 - float(np.median(sigma**2)))))
 

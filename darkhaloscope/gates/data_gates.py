@@ -203,7 +203,6 @@ class DataGates:
             self.sample,
             self.hosts,
             experiment=self.experiment,
-            size_px=self.profile.stamp_px,
             limits=self.limits,
         )
         name = figures.draw_arc_colours(self.folder / "P3.png", measured)

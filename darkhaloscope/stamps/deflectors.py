@@ -6,9 +6,9 @@ mean, and theta_E = 4 pi (sigma_v / c)^2 D_ls / D_s joins them. Ranges,
 relations and the cosmology are the experiment's; the formula is in
 ``lensing.cosmology``.
 
-Distributions. A source is drawn evenly from those of the host's split that can
-give an Einstein radius in the range [low, high], so it lies behind the lens by
-construction. Then theta_E^2, the cross-section, is drawn evenly where theta_E is
+Distributions. A source is drawn from those of the host's split that can give an
+Einstein radius in the range [low, high], in proportion to (D_ls / D_s)^2, so it
+lies behind the lens by construction. Then theta_E^2, the cross-section, is drawn evenly where theta_E is
 in the range and sigma_v within ``reach`` scatters of its mean. Nothing is
 clipped: hosts that few sources suit are not used, in any class, and counted.
 ``lens_weight`` brings rows back to the rate at which such galaxies lens such
@@ -102,14 +102,34 @@ class DrawnLenses(NamedTuple):
 
 
 class _Deck(NamedTuple):
-    """Sources of one split, nearest first."""
+    """Sources of one split, nearest first, with sums by which windows of them are weighed."""
 
     rows: Rows
     chi_mpc: FloatArray
+    sums: FloatArray
 
-    def pick(self, start: Rows, stop: Rows, u: FloatArray) -> Rows:
-        """Return the place of one source in each [start, stop), at quantile u."""
-        return start + np.floor(u * (stop - start)).astype(np.intp)
+    @classmethod
+    def of(cls, rows: Rows, chi_mpc: FloatArray) -> _Deck:
+        inverse = 1.0 / chi_mpc
+        sums = np.zeros((3, len(rows) + 1))
+        sums[:, 1:] = np.cumsum([np.ones(len(rows)), inverse, inverse**2], axis=1)
+        return cls(rows, chi_mpc, sums)
+
+    def weight_below(self, place: Rows, lens_mpc: FloatArray) -> FloatArray:
+        """Return the sum of (D_ls / D_s)^2 = (1 - chi_l / chi_s)^2 over the first ``place`` sources."""
+        count, first, second = self.sums[:, place]
+        return np.asarray(count - 2.0 * lens_mpc * first + lens_mpc**2 * second)
+
+    def pick(self, start: Rows, stop: Rows, lens_mpc: FloatArray, u: FloatArray) -> Rows:
+        """Return the place of one source per lens in [start, stop), at quantile u of that weight."""
+        before = self.weight_below(start, lens_mpc)
+        target = before + u * (self.weight_below(stop, lens_mpc) - before)
+        low, high = start.copy(), stop - 1
+        while (open_ := low < high).any():
+            middle = (low + high) // 2
+            beyond = self.weight_below(middle + 1, lens_mpc) < target
+            low, high = np.where(open_ & beyond, middle + 1, low), np.where(open_ & ~beyond, middle, high)
+        return low
 
 
 @dataclass(frozen=True)
@@ -163,7 +183,7 @@ class LensPopulation:
         for name in SPLITS:
             rows = rows_of_split(library.split, name)
             rows = rows[np.lexsort((np.asarray(library.ids)[rows], chi[rows]))]
-            decks[name] = _Deck(rows, chi[rows])
+            decks[name] = _Deck.of(rows, chi[rows])
         return cls(settings, experiment.seed, _describe_hosts(experiment, hosts), galaxies.z, decks)
 
     def unfit(self, split: NDArray[np.str_] | Sequence[str]) -> NDArray[np.bool_]:
@@ -196,7 +216,7 @@ class LensPopulation:
         deck, relation = self._decks[split], self.lens.deflectors
         chi = self.hosts.chi_mpc[hosts]
         start, stop = self._window(deck, hosts)
-        place = deck.pick(start, stop, streams.uniform(self.seed, "lens_source", ids))
+        place = deck.pick(start, stop, chi, streams.uniform(self.seed, "lens_source", ids))
         ratio = cosmo.distance_ratio(chi, deck.chi_mpc[place])
         smallest, largest = (cosmo.einstein_radius_limit_arcsec(10.0**s) * ratio for s in self._reach(hosts))
         low, high = self.lens.theta_e_arcsec
@@ -208,7 +228,8 @@ class LensPopulation:
         density = np.exp(-0.5 * off**2) / (np.sqrt(2.0 * np.pi) * relation.scatter_dex)
         # of theta_E^2, which goes as sigma_v^4, instead of log10(sigma_v)
         density /= 4.0 * np.log(10.0) * area
-        share = (stop - start) / len(deck.rows)
+        behind = deck.weight_below(stop, chi) - deck.weight_below(start, chi)
+        share = behind / (len(deck.rows) * ratio**2)
         weight = np.pi * area * density * (largest**2 - smallest**2) * share
         rows = deck.rows[place]
         return DrawnLenses(rows, theta_e, 10.0**log_sigma, self.hosts.z[hosts], self.z_source[rows], weight)
@@ -229,7 +250,7 @@ class LensPopulation:
         chi = self.hosts.chi_mpc[hosts]
         start = np.searchsorted(deck.chi_mpc, chi, side="right")
         stop = np.full(len(hosts), len(deck.rows))
-        place = deck.pick(start, stop, streams.uniform(self.seed, "lens_source", ids))
+        place = deck.pick(start, stop, chi, streams.uniform(self.seed, "lens_source", ids))
         theta_e = np.asarray(theta_e_arcsec, dtype=np.float64)
         log_sigma = self._log_sigma_at(theta_e, cosmo.distance_ratio(chi, deck.chi_mpc[place]))
         rows = deck.rows[place]

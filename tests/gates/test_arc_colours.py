@@ -16,7 +16,6 @@ def measure(good, table=None, chosen=None):
         good.sample if table is None else gate_world.sample_of(table, chosen),
         good.hosts,
         experiment=chosen,
-        size_px=gate_world.SIZE_PX,
         limits=LIMITS,
     )
 
@@ -42,6 +41,14 @@ def test_one_colour_for_all_fails_though_it_is_recorded(good):
     assert verdict.status is GateStatus.FAIL
     assert "one colour for all" in verdict.reason
     assert verdict.value < 0.02
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1, 0.3])
+def test_photon_noise_does_not_pass_for_a_spread_of_colours(spread):
+    rng = np.random.Generator(np.random.Philox(key=8))
+    sigma = rng.uniform(0.03, 0.1, 4000)
+    colour = 0.4 + spread * rng.standard_normal(4000) + sigma * rng.standard_normal(4000)
+    assert arc_colours.intrinsic_scatter(colour, sigma) == pytest.approx(spread, abs=0.025)
 
 
 def test_a_colour_that_is_recorded_and_not_applied_fails(good):

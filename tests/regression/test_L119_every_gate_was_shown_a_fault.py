@@ -108,7 +108,6 @@ class Bench:
             self.sample(table),
             self.set.hosts,
             experiment=self.chosen,
-            size_px=gate_world.SIZE_PX,
             limits=LIMITS,
         )
         return arc_colours.judge_arc_colours(measured, LIMITS)

@@ -13,7 +13,11 @@ from darkhaloscope.sources.colours import describe_galaxies
 from darkhaloscope.stamps import draws, roles
 from darkhaloscope.stamps.deflectors import LensPopulation
 
-LENS = {"theta_e_draw": "population", "theta_e_arcsec": (0.6, 3.0)}
+LENS = {
+    "theta_e_draw": "population",
+    "theta_e_arcsec": (0.6, 3.0),
+    "deflectors": {"min_source_share": 0.8},
+}
 SOURCES = {"colours": "galaxy", "dimming_mag": (0.0, 0.0)}
 
 
