@@ -19,11 +19,11 @@ from assets.sources import BANK_FILE, cosmos_bank
 from darkhaloscope import tabular
 from darkhaloscope.artifacts import ArtifactRecord
 from darkhaloscope.hashing import code_version
-from darkhaloscope.reports import stamps_rgb
+from darkhaloscope.reports import figures_population, stamps_rgb
 from darkhaloscope.schema import HOSTS, MANIFEST, STAMPS, Role
 from darkhaloscope.sources.library import open_sources
 from darkhaloscope.stamps import inject, shards
-from darkhaloscope.stamps.manifest import build_manifest
+from darkhaloscope.stamps.manifest import build_manifest, host_use
 from resources.campaign import Campaign
 from resources.compute import Compute
 
@@ -83,12 +83,16 @@ def manifest(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Materi
                 tile=tile,
             )
         part = tabular.write_table(staging / "manifest.parquet", MANIFEST, table)
+        figures_population.population_figure(table, staging / "population.png")
         return Built(
             rows={part.path: part.rows},
             summary={
                 "kinds": value_counts(table["control_kind"]),
                 "splits": value_counts(table["split"]),
+                "hosts": host_use(table),
+                "population": figures_population.population_numbers(table),
             },
+            pictures=["population.png"],
         )
 
     return build_partition(

@@ -6,6 +6,7 @@ in storage order. Pixels are not touched here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ from darkhaloscope.stamps.deflectors import LensPopulation
 from darkhaloscope.stamps.kinds import HARD_NEGATIVE, MATCHED_LIGHT, PAIRED, POSITIVE, UNPAIRED
 from darkhaloscope.stamps.roles import Splits
 from darkhaloscope.survey.tiles import SPLITS, cell_ids
+
+_HOST_USE = b"dhs_host_use"
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,14 @@ def build_manifest(
                 hint="leave the tile out of the run, or relax the selection or the guard band",
             )
         )
-    return _assemble(experiment, hosts, tasks, sources, galaxies, population, tile)
+    table = _assemble(experiment, hosts, tasks, sources, galaxies, population, tile)
+    said = {**(table.schema.metadata or {}), _HOST_USE: json.dumps(use.counts())}
+    return table.replace_schema_metadata(said)
+
+
+def host_use(manifest: pa.Table) -> dict[str, int]:
+    """Return how many hosts a manifest that was just built uses, and leaves out by which rule."""
+    return dict(json.loads(manifest.schema.metadata[_HOST_USE]))
 
 
 def _block_tasks(experiment: Experiment, blocks: list[roles.Block]) -> list[_Task]:

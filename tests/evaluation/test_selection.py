@@ -6,6 +6,7 @@ import pytest
 import stamp_world
 
 from darkhaloscope.artifacts import write_json
+from darkhaloscope.config import Lens
 from darkhaloscope.errors import ArtifactError, DataError
 from darkhaloscope.evaluation import selection
 from darkhaloscope.evaluation.rates import OperatingPoint, Rate
@@ -19,6 +20,8 @@ from darkhaloscope.hashing import canonical_json
 from darkhaloscope.lensing.cosmology import einstein_radius_arcsec, flat_lambda_cdm
 from darkhaloscope.schema import MANIFEST
 from darkhaloscope.sources import open_sources
+from darkhaloscope.sources.colours import describe_galaxies
+from darkhaloscope.stamps.deflectors import LensPopulation
 from darkhaloscope.survey.tiles import SplitMap
 
 PROFILE = dataclasses.replace(stamp_world.PROFILE, selection_per_cell=5)
@@ -157,11 +160,13 @@ def test_the_threshold_of_another_checkpoint_is_refused(
 
 
 def test_with_a_population_the_dispersion_is_what_theta_e_asks_for(world, experiment, hosts_in_test):
-    lens = experiment.lens.model_copy(update={"theta_e_draw": "population", "theta_e_arcsec": (0.6, 3.0)})
+    lens = Lens(theta_e_draw="population", theta_e_arcsec=(0.6, 3.0), deflectors={"min_source_share": 0.8})
     chosen = experiment.model_copy(update={"lens": lens})
     with open_sources("cosmos", world.bank_path) as sources:
         tasks = draw_tasks(hosts_in_test, sources, chosen, 5)
         plain = draw_tasks(hosts_in_test, sources, experiment, 5)
+        galaxies = describe_galaxies(chosen.sources, sources, chosen.seed)
+        population = LensPopulation.of(chosen, hosts_in_test, sources, galaxies)
     MANIFEST.validate(tasks)
     theta, z_lens, z_source = (tasks[name].to_numpy() for name in ("theta_e_arcsec", "z_lens", "z_source"))
     assert (z_source > z_lens).all()
@@ -170,5 +175,7 @@ def test_with_a_population_the_dispersion_is_what_theta_e_asks_for(world, experi
     )
     np.testing.assert_allclose(found, theta, rtol=1e-9)
     used = set(tasks["host_id"].to_pylist())
-    assert used < set(hosts_in_test["host_id"].to_pylist()), "hosts that cannot be lenses are not used"
+    unfit = population.unfit(["test"] * hosts_in_test.num_rows)
+    assert 0 < unfit.sum() < unfit.size
+    assert not used & set(np.array(hosts_in_test["host_id"].to_pylist())[unfit])
     assert plain["sigma_v_kms"].null_count == plain.num_rows

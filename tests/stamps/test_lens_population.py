@@ -12,6 +12,7 @@ from darkhaloscope.sources import open_sources
 from darkhaloscope.sources.colours import describe_galaxies
 from darkhaloscope.stamps import draws, roles
 from darkhaloscope.stamps.deflectors import LensPopulation
+from darkhaloscope.stamps.manifest import host_use
 
 LENS = {
     "theta_e_draw": "population",
@@ -84,6 +85,8 @@ def test_hosts_that_cannot_be_lenses_are_in_no_class(built, chosen, galaxies):
         unfit=population.unfit,
     )
     assert use.counts()["no_einstein_radius"] == unfit.sum()
+    made = stamp_world.manifest_of(chosen, built.bank_path)
+    assert host_use(made) == use.counts(), "the manifest says how many and why"
     out = set(np.array(table["host_id"].to_pylist())[unfit])
     assert not out & set(built.table("manifest")["host_id"].to_pylist())
 
