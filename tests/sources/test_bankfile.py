@@ -24,7 +24,14 @@ def write(path, level=1.0, count=COUNT):
         order=np.arange(count),
         columns=columns,
         rejected=[],
-        metadata={"pixel_scale_arcsec": 0.03, "bank_id": str(level)},
+        metadata={
+            "pixel_scale_arcsec": 0.03,
+            "template_px": 96,
+            "psf_fwhm_arcsec": 0.13,
+            "deconvolved": False,
+            "limits": {},
+            "bank_id": str(level),
+        },
     )
     return path
 
