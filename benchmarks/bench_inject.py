@@ -72,16 +72,16 @@ def build_world(folder: Path) -> dict[str, Any]:
     from darkhaloscope.sources.mock_cosmos import write_mock_cosmos
     from darkhaloscope.stamps.manifest import build_manifest
     from darkhaloscope.survey import bricks, hosts, parents
+    from darkhaloscope.survey.dealing import assign_splits
     from darkhaloscope.survey.mock import MockSkyConfig, write_mock_sky
     from darkhaloscope.survey.release import get_release
-    from darkhaloscope.survey.tiles import assign_splits
 
     release = get_release("dr10-south")
     config = MockSkyConfig(tiles=("276",), n_bricks=8, n_pairs=2, n_lenses=4, n_lookalikes=2)
     write_mock_sky(folder / "sky", config, workers=1)
     footprint = bricks.read_footprint(folder / "sky", release)
     units = hosts.plan_host_units(
-        parents.select_parents(folder / "sky", release, "276", footprint),
+        parents.select_parents(folder / "sky", release, "276", footprint).table,
         footprint,
         survey_root=folder / "sky",
         release=release,
