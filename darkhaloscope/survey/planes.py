@@ -6,6 +6,7 @@ in ``coadds``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,15 +14,15 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from darkhaloscope.errors import DataError
+from darkhaloscope.errors import DataError, MissingDataError, describe
 from darkhaloscope.survey.fits_tables import UNREADABLE, open_fits
+from darkhaloscope.survey.tiled import TiledImage, TileError, open_tiled
 
 _UNCOMPRESSED_BLOCK = (100, 100)
 """Rows and columns read at once of an image without tiles."""
 
 _WCS_CARDS = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2")
-_DESCRIPTORS = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
-_BYTES = {"B": 1, "I": 2, "J": 4, "E": 4, "D": 8}
+_WCS_TOLERANCE = 1e-9
 
 
 class PlaneError(Exception):
@@ -39,24 +40,33 @@ class Plane:
 
     Parameters
     ----------
-    context : context manager
-        Holds the file open.
-    hdu : CompImageHDU or ImageHDU
+    image : TiledImage or ImageHDU
         The image.
+    context : context manager, optional
+        What holds an image without compression open.
     """
 
-    def __init__(self, context: Any, hdu: Any) -> None:
-        self._context = context
-        self.header = hdu.header
-        self.shape: tuple[int, int] = (int(hdu.shape[0]), int(hdu.shape[1]))
-        self._section: _Sliced = hdu.section
-        self._tile = tuple(int(n) for n in getattr(hdu, "tile_shape", _UNCOMPRESSED_BLOCK))
+    def __init__(self, image: Any, context: Any = None) -> None:
+        self._image, self._context = image, context
+        tiled = isinstance(image, TiledImage)
+        self.cards: Mapping[str, Any] = image.cards if tiled else image.header
+        self.shape: tuple[int, int] = (int(image.shape[0]), int(image.shape[1]))
+        self._section: _Sliced = image if tiled else image.section
+        self._tile: tuple[int, int] = image.tile_shape if tiled else _UNCOMPRESSED_BLOCK
         tiles = [-(-size // side) for size, side in zip(self.shape, self._tile, strict=True)]
         self._decoded = np.zeros(tiles, dtype=bool)
 
+    @property
+    def header(self) -> fits.Header:
+        """Return the image's cards, for its WCS."""
+        return self._image.header
+
     def close(self) -> None:
         """Close the file."""
-        self._context.__exit__(None, None, None)
+        if self._context is None:
+            self._image.close()
+        else:
+            self._context.__exit__(None, None, None)
 
     def section(self, y: tuple[int, int], x: tuple[int, int], canvas: NDArray[Any]) -> NDArray[Any]:
         """Return the pixels of rows ``y`` and columns ``x``, half open.
@@ -122,15 +132,33 @@ def open_plane(path: Path, what: str, like: Plane | None = None) -> Plane:
     PlaneError
         If it is damaged, or its grid is another.
     """
+    if not path.is_file():
+        raise MissingDataError(describe(f"{what} not found", file=path, hint="fetch it from the survey"))
+    try:
+        tiled = open_tiled(path)
+    except (TileError, OSError) as error:
+        raise PlaneError(str(error)) from error
+    plane = _uncompressed(path, what) if tiled is None else Plane(tiled)
+    try:
+        _require_grid(plane, like)
+    except PlaneError:
+        plane.close()
+        raise
+    return plane
+
+
+def _uncompressed(path: Path, what: str) -> Plane:
+    """Open an image that is not compressed."""
     context = open_fits(path, what)
     try:
         hdus = context.__enter__()
     except DataError as error:
-        if type(error) is not DataError:  # absent, which is the caller's to name
-            raise
         raise PlaneError(str(error)) from error
     try:
-        return Plane(context, _image(hdus, like))
+        hdu = hdus[1]
+        if not isinstance(hdu, fits.ImageHDU) or len(hdu.shape) != 2:
+            raise PlaneError(f"extension 1 is {type(hdu).__name__}")
+        return Plane(hdu, context)
     except UNREADABLE as error:
         context.__exit__(None, None, None)
         raise PlaneError(f"{type(error).__name__}: {error}") from error
@@ -139,48 +167,12 @@ def open_plane(path: Path, what: str, like: Plane | None = None) -> Plane:
         raise
 
 
-def _image(hdus: Any, like: Plane | None) -> Any:
-    """Return the checked image extension."""
-    hdu = hdus[1]
-    if not isinstance(hdu, fits.CompImageHDU | fits.ImageHDU) or len(hdu.shape) != 2:
-        raise PlaneError(f"extension 1 is {type(hdu).__name__}")
-    if like is not None:
-        if tuple(hdu.shape) != like.shape:
-            raise PlaneError(f"shape {hdu.shape}, image has {like.shape}")
-        for card in _WCS_CARDS:
-            # All products of a brick share one pixel grid; another grid is another brick's file.
-            if card in hdu.header and not np.isclose(hdu.header[card], like.header[card], rtol=0, atol=1e-9):
-                raise PlaneError(f"{card} {hdu.header[card]} is not {like.header[card]}")
-    if isinstance(hdu, fits.CompImageHDU):
-        _check_descriptors(hdu)
-        _parse_header_once(hdu)
-    return hdu
-
-
-def _check_descriptors(hdu: Any) -> None:
-    """Refuse tiles that point out of the file: the decoders follow such a pointer into a crash."""
-    bintable, table = _bintable(hdu), hdu.compressed_data
-    header = bintable.header
-    rows, width, heap = header["NAXIS2"], header["NAXIS1"], header["PCOUNT"]
-    tiles = np.prod([-(-size // side) for size, side in zip(hdu.shape, hdu.tile_shape, strict=True)])
-    if rows != tiles:
-        raise PlaneError(f"{rows} compressed tiles, the grid has {tiles}")
-    heap -= max(header.get("THEAP", 0) - rows * width, 0)
-    for name in _DESCRIPTORS:
-        if name not in table.dtype.names:
-            continue
-        letter = bintable.columns[name].format.removeprefix("1")[1]
-        count, offset = np.asarray(table[name], dtype=np.int64).T
-        if (count < 0).any() or (offset < 0).any() or (offset + count * _BYTES[letter] > heap).any():
-            raise PlaneError(f"{name} points out of the file")
-
-
-def _parse_header_once(hdu: Any) -> None:
-    """Make sections of a compressed image cheap: astropy parses the cards anew for every one."""
-    bintable = _bintable(hdu)
-    bintable.header = {card.keyword: card.value for card in bintable.header.cards}
-
-
-def _bintable(hdu: Any) -> Any:
-    """Return the table of tiles behind a compressed image; astropy has no public name for it."""
-    return hdu._bintable  # noqa: SLF001
+def _require_grid(plane: Plane, like: Plane | None) -> None:
+    """Refuse a grid that is not that of the brick: all its products share one."""
+    if like is None:
+        return
+    if plane.shape != like.shape:
+        raise PlaneError(f"shape {plane.shape}, image has {like.shape}")
+    for card in _WCS_CARDS:
+        if card in plane.cards and not abs(plane.cards[card] - like.cards[card]) <= _WCS_TOLERANCE:
+            raise PlaneError(f"{card} {plane.cards[card]} is not {like.cards[card]}")
