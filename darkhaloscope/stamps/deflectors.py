@@ -29,11 +29,12 @@ from numpy.typing import ArrayLike, NDArray
 from darkhaloscope import streams
 from darkhaloscope.config import Deflectors, Experiment, Lens
 from darkhaloscope.lensing import cosmology as cosmo
-from darkhaloscope.schema import per_band
+from darkhaloscope.schema import BANDS, per_band
 from darkhaloscope.sources.colour_tracks import k_correction_z_to_r
 from darkhaloscope.sources.colours import Galaxies
 from darkhaloscope.sources.library import SourceLibrary
 from darkhaloscope.sources.population import rows_of_split
+from darkhaloscope.survey.photometry import EXTINCTION_PER_EBV
 from darkhaloscope.survey.tiles import SPLITS
 
 FloatArray = NDArray[np.float64]
@@ -45,9 +46,6 @@ TRACK_R_Z_MAG = (0.60, 0.70, 0.78, 0.86, 0.96, 1.14, 1.34, 1.55, 1.81, 1.95, 2.0
 """Colours (AB, corrected for Galactic dust) of early-type lens galaxies against redshift: medians in bins of
 0.1 of 403 galaxies with spectra among the known lenses of Stein et al. (2022, ApJ 932, 107), in Legacy
 Surveys photometry; below 0.2 and above 0.8 from their photometric redshifts, extrapolated beyond 1."""
-
-EXTINCTION_PER_EBV = (3.214, 2.165, 1.211)
-"""A / E(B-V) in g, r, z for SFD98 (Legacy Surveys DR10, after Schlafly & Finkbeiner 2011)."""
 
 _Z_GRID = np.arange(0.03, 1.3, 0.005)
 _CHUNK = 4096
@@ -294,7 +292,7 @@ def _describe_hosts(experiment: Experiment, hosts: pa.Table) -> HostLenses:
     relation, n = experiment.lens.deflectors, hosts.num_rows
     universe = cosmo.flat_lambda_cdm(experiment.lens.cosmology.h0_kms_mpc, experiment.lens.cosmology.omega_m)
     raw = np.stack([_floats(hosts, name) for name in per_band("host_mag_{b}")])
-    mag = raw - np.array(EXTINCTION_PER_EBV)[:, None] * _floats(hosts, "ebv")
+    mag = raw - np.array([EXTINCTION_PER_EBV[band] for band in BANDS])[:, None] * _floats(hosts, "ebv")
     known = np.asarray(np.isfinite(mag).all(axis=0))
     z, chi, log_sigma = (np.full(n, np.nan) for _ in range(3))
     u = streams.uniform(experiment.seed, "z_lens", hosts["host_id"].to_pylist())

@@ -1,4 +1,4 @@
-"""Fluxes to magnitudes, and the two units of depth, converted once at the door.
+"""Fluxes to magnitudes, Galactic extinction, and the two units of depth, converted once at the door.
 
 Sweeps state PSFDEPTH as an inverse variance, brick tables as a magnitude. The
 types keep them apart and the range check catches a column of the other unit.
@@ -6,7 +6,9 @@ types keep them apart and the range check catches a column of the other unit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NewType
 
 import numpy as np
@@ -21,6 +23,20 @@ DepthIvar = NewType("DepthIvar", FloatArray)
 
 DepthMag = NewType("DepthMag", FloatArray)
 """5-sigma point-source depth, AB mag; NaN where there is no coverage."""
+
+EXTINCTION_PER_EBV: Mapping[str, float] = MappingProxyType(
+    {
+        "g": 3.214,
+        "r": 2.165,
+        "i": 1.592,
+        "z": 1.211,
+        "w1": 0.184,
+        "w2": 0.113,
+        "w3": 0.0241,
+        "w4": 0.0091,
+    }
+)
+"""A / E(B-V) by band for SFD98 (Legacy Surveys DR10, after Schlafly & Finkbeiner 2011, ApJ 737, 103)."""
 
 DEPTH_RANGE_MAG = (15.0, 30.0)
 """No survey of this kind is shallower or deeper."""

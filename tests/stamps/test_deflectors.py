@@ -12,9 +12,11 @@ from scipy import stats
 from darkhaloscope.config import Deflectors
 from darkhaloscope.errors import DataError
 from darkhaloscope.lensing import cosmology as cosmo
+from darkhaloscope.schema import BANDS
 from darkhaloscope.sources.colours import Galaxies
 from darkhaloscope.stamps import deflectors
 from darkhaloscope.stamps.deflectors import LensPopulation
+from darkhaloscope.survey.photometry import EXTINCTION_PER_EBV
 
 N_HOSTS, N_SOURCES = 1500, 900
 LOW, HIGH = 0.6, 3.0
@@ -39,7 +41,7 @@ def library_of(n):
 def host_table(z, mag_z, ebv=0.0, n=None):
     """Hosts with the colours of the track at given redshifts."""
     n = n or len(z)
-    reddening = np.array(deflectors.EXTINCTION_PER_EBV) * ebv
+    reddening = np.array([EXTINCTION_PER_EBV[band] for band in BANDS]) * ebv
     r = mag_z + np.interp(z, deflectors.TRACK_Z, deflectors.TRACK_R_Z_MAG)
     g = r + np.interp(z, deflectors.TRACK_Z, deflectors.TRACK_G_R_MAG)
     return pa.table(

@@ -54,7 +54,7 @@ def test_cards_have_the_values_astropy_gives_them(tmp_path):
         ("WHOLE", -12345678901, ""),
         ("REAL", -1.2345678901234567e-17, ""),
         ("HIERARCH long keyword", 3.0, ""),
-        ("COMMENT", "= no value", ""),
+        ("COMMENT", "no value", ""),
         ("NOTHING", None, "undefined"),
     ]
     path = write(tmp_path / "p.fits.fz", "gzip", cards=cards)
@@ -140,6 +140,6 @@ def test_random_damage_is_an_error_or_other_pixels_never_a_crash(tmp_path):
 def _read(image):
     try:
         image[0 : min(image.tile_shape[0], image.shape[0]), 0 : min(image.tile_shape[1], image.shape[1])]
-    except Exception:  # the decoders raise a class that astropy does not export
+    except Exception:  # noqa: BLE001 # the decoders raise a class that astropy does not export
         return "undecodable"
     return "decoded"

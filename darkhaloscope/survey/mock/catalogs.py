@@ -22,12 +22,13 @@ from darkhaloscope.artifacts import atomic_path
 from darkhaloscope.schema import BANDS
 from darkhaloscope.survey import layout
 from darkhaloscope.survey.mock.coadds import RELEASE_NUMBER
-from darkhaloscope.survey.mock.conditions import EXTINCTION, depth_mag
+from darkhaloscope.survey.mock.conditions import depth_mag
 from darkhaloscope.survey.mock.config import MockSkyConfig
 from darkhaloscope.survey.mock.geometry import MockBrick
 from darkhaloscope.survey.mock.pixels import BrickPixels
 from darkhaloscope.survey.mock.population import Sources, profiles_of
 from darkhaloscope.survey.mock.profiles import SERSIC_INDICES, Profiles, aperture_fraction
+from darkhaloscope.survey.photometry import EXTINCTION_PER_EBV
 from darkhaloscope.survey.release import Release
 
 FloatArray = NDArray[np.float64]
@@ -132,7 +133,7 @@ def sweep_rows(config: MockSkyConfig, brick: MockBrick, pixels: BrickPixels, ban
     rows["RA_IVAR"] = rows["DEC_IVAR"] = (3600.0 / 0.02) ** 2
     _stars(rows, sources)
     rows["EBV"] = pixels.conditions.ebv
-    for band, coefficient in EXTINCTION.items():
+    for band, coefficient in EXTINCTION_PER_EBV.items():
         rows[f"MW_TRANSMISSION_{band.upper()}"] = 10.0 ** (-0.4 * coefficient * pixels.conditions.ebv)
     kept = rows[detected & brick.contains(rows["RA"], rows["DEC"])]
     kept["OBJID"] = np.arange(len(kept))
@@ -250,7 +251,7 @@ def summary_row(
     }
     for band in ("g", "r", "i", "z"):
         row.update(_band_summary(band, pixels if band in bands else None, rows))
-        row[f"ext_{band}"] = np.float32(EXTINCTION[band] * row["ebv"])
+        row[f"ext_{band}"] = np.float32(EXTINCTION_PER_EBV[band] * row["ebv"])
         row[f"trans_{band}"] = np.float32(10.0 ** (-0.4 * row[f"ext_{band}"]))
     return row
 

@@ -33,18 +33,6 @@ DEPTH_OFFSET_MAG = {"g": (0.55, 0.15), "r": (0.0, 0.0), "z": (-0.85, 0.15)}
 SKY_MAG_ARCSEC2 = {"g": (22.0, 0.15), "r": (20.9, 0.2), "z": (18.9, 0.25)}
 """Mean and scatter of the night sky's surface brightness at the site."""
 
-EXTINCTION = {
-    "g": 3.214,
-    "r": 2.165,
-    "i": 1.592,
-    "z": 1.211,
-    "w1": 0.184,
-    "w2": 0.113,
-    "w3": 0.0241,
-    "w4": 0.0091,
-}
-"""A / E(B-V) for SFD98."""
-
 RESAMPLING_SHIFT_PX = {"x": (0.25, 0.48), "y": (0.33, 0.50)}
 """Range of the shift by which the noise of a stack is resampled (Lanczos-3), along x and y.
 
