@@ -22,6 +22,8 @@ from rich.table import Table
 
 from darkhaloscope.errors import UserError
 from darkhaloscope.profiles import PROFILES
+from darkhaloscope.survey.release import DR10_SOUTH, RELEASES
+from darkhaloscope.survey.roots import check_location
 
 if TYPE_CHECKING:
     from darkhaloscope.reports.row_table import Line
@@ -172,9 +174,46 @@ def demo(
 )
 @click.option(
     "--survey-root",
-    type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Survey tree in DR10's own layout.",
+    help="Survey tree in DR10's own layout, the folder that holds survey-bricks.fits.gz: a directory, "
+    "s3://BUCKET/PREFIX, or https://HOST/PATH. Remote files are fetched into --coadd-cache.",
+)
+@click.option(
+    "--release",
+    type=click.Choice(sorted(RELEASES)),
+    default=DR10_SOUTH.name,
+    show_default=True,
+    help="Whose layout, bands and footprint.",
+)
+@click.option(
+    "--coadd-cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Remote roots: directory of fetched files, on a local disk. [default: ROOT/cache]",
+)
+@click.option(
+    "--coadd-cache-gb",
+    type=click.FloatRange(min=0.0, min_open=True),
+    default=50.0,
+    show_default=True,
+    help="Remote roots: the least recently used files leave beyond this size.",
+)
+@click.option(
+    "--survey-in-flight",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="Remote roots: files fetched at once by all workers of this machine.",
+)
+@click.option(
+    "--survey-checksums",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Remote roots: lines of sha256sum, paths below the root; files listed are verified. "
+    "[default: size and format alone]",
+)
+@click.option(
+    "--s3-endpoint",
+    default="",
+    help="s3:// roots: HTTP address of a server other than Amazon's. [default: AWS_ENDPOINT_URL]",
 )
 @click.option(
     "--anchors",
@@ -195,7 +234,13 @@ def run(
     *,
     experiments: tuple[str, ...],
     root: Path,
-    survey_root: Path,
+    survey_root: str,
+    release: str,
+    coadd_cache: Path | None,
+    coadd_cache_gb: float,
+    survey_in_flight: int,
+    survey_checksums: Path | None,
+    s3_endpoint: str,
     anchor_csv: Path | None,
     tiles: str,
     profile: str,
@@ -209,7 +254,10 @@ def run(
     \b
     dhs run -e gen6 --root runs/dr10 --survey-root /data/dr10 \\
         --cosmos-catalog /data/COSMOS_25.2_training_sample --tiles 317,318 --profile full
+
+    Bytes and time for one tile and for the whole footprint: docs/real-dr10.md.
     """
+    check_location(survey_root)
     if not experiments:
         raise click.UsageError("name at least one experiment with --experiment")
     _campaign(
@@ -217,7 +265,13 @@ def run(
         experiments=experiments,
         tiles=tuple(t.strip() for t in tiles.split(",") if t.strip()),
         resource={
-            "survey_root": str(survey_root),
+            "survey_root": survey_root,
+            "release": release,
+            "coadd_cache": str(coadd_cache or ""),
+            "coadd_cache_gb": coadd_cache_gb,
+            "survey_in_flight": survey_in_flight,
+            "survey_checksums": str(survey_checksums or ""),
+            "s3_endpoint": s3_endpoint,
             "anchor_csv": str(anchor_csv or ""),
             "cosmos_catalog": str(cosmos_catalog or ""),
             "profile": profile,

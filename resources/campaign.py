@@ -30,6 +30,10 @@ class Campaign(dg.ConfigurableResource):
     survey_checksums: str = Field(
         default="", description="sha256sum lines of survey files, paths below the root; empty: none."
     )
+    s3_endpoint: str = Field(
+        default="",
+        description="http://host:port of an S3 server other than Amazon's; empty: AWS_ENDPOINT_URL.",
+    )
     cosmos_catalog: str = Field(
         default="", description="Folder in GalSim's RealGalaxyCatalog layout; empty: <root>/cosmos."
     )
@@ -64,6 +68,7 @@ class Campaign(dg.ConfigurableResource):
             cache_gb=self.coadd_cache_gb,
             in_flight=self.survey_in_flight,
             checksums=self.survey_checksums,
+            s3_endpoint=self.s3_endpoint,
         )
 
     @property

@@ -204,7 +204,7 @@ DR9_NORTH = replace(
     brick_summary="north/survey-bricks-dr9-north.fits.gz",
 )
 
-_RELEASES: Mapping[str, Release] = MappingProxyType(
+RELEASES: Mapping[str, Release] = MappingProxyType(
     {release.name: release for release in (DR10_SOUTH, DR9_SOUTH, DR9_NORTH)}
 )
 
@@ -223,15 +223,15 @@ def get_release(name: str) -> Release:
             describe(
                 "This layer serves the pixels of two cameras, divided at Dec 32.375",
                 field="survey.release",
-                expected=f"one of {sorted(_RELEASES)}",
+                expected=f"one of {sorted(RELEASES)}",
                 got=name,
                 hint=f"set survey.release to {DR10_SOUTH.name}",
             )
         )
-    if name not in _RELEASES:
+    if name not in RELEASES:
         raise ConfigError(
             describe(
-                "Unknown release", field="survey.release", expected=f"one of {sorted(_RELEASES)}", got=name
+                "Unknown release", field="survey.release", expected=f"one of {sorted(RELEASES)}", got=name
             )
         )
-    return _RELEASES[name]
+    return RELEASES[name]

@@ -14,6 +14,7 @@ from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from darkhaloscope.errors import ConfigError, MissingDataError, describe
 from darkhaloscope.survey.cache import FileCache
@@ -40,6 +41,9 @@ class RootSettings:
     checksums : str
         File of ``sha256sum`` lines with paths below the root; fetched files
         that it lists are verified. Empty: size and format are verified alone.
+    s3_endpoint : str
+        Address of an S3 server other than Amazon's, ``http://host:port``. Empty:
+        the environment's ``AWS_ENDPOINT_URL``, or Amazon.
     """
 
     location: str
@@ -47,6 +51,7 @@ class RootSettings:
     cache_gb: float = 50.0
     in_flight: int = 4
     checksums: str = ""
+    s3_endpoint: str = ""
 
     @property
     def remote(self) -> bool:
@@ -141,7 +146,7 @@ class RemoteRoot(SurveyRoot):
                 )
             )
         self.settings = settings
-        self._transport: Transport = open_transport(settings.location)
+        self._transport: Transport = open_transport(settings.location, settings.s3_endpoint)
         self._cache = FileCache(
             settings.cache,
             self._transport,
@@ -186,18 +191,37 @@ def open_root(root: Root) -> SurveyRoot:
 
 @cache
 def _opened(settings: RootSettings) -> SurveyRoot:
+    check_location(settings.location)
     if settings.remote:
         return RemoteRoot(settings)
-    if re.match(r"^[a-z][a-z0-9+.-]+://", settings.location):
+    return LocalRoot(settings)
+
+
+def check_location(location: str) -> None:
+    """Refuse what can be no survey root; whether one is there shows when it is read.
+
+    Raises
+    ------
+    ConfigError
+        If the scheme is unknown, or an address names no host or bucket.
+    """
+    scheme = re.match(r"^([A-Za-z][A-Za-z0-9+.-]*):/", location)
+    if location.startswith(_REMOTE):
+        problem = "" if urlsplit(location).netloc else "no host or bucket"
+    elif scheme:
+        problem = f"the scheme {scheme[1]}"
+    else:
+        problem = "" if location.strip() else "nothing"
+    if problem:
         raise ConfigError(
             describe(
-                "Unknown kind of survey root",
+                "Not a survey root",
                 field="survey_root",
-                expected="a directory, s3://..., https://...",
-                got=settings.location,
+                expected="a directory, s3://bucket/prefix or https://host/path",
+                got=f"{location!r}: {problem}",
+                hint="name the folder that holds survey-bricks.fits.gz",
             )
         )
-    return LocalRoot(settings)
 
 
 def _read_checksums(path: str) -> dict[str, str]:

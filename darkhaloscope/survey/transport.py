@@ -6,17 +6,18 @@ right ones, is the concern of ``cache``.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import pyarrow.fs as pafs
 
-from darkhaloscope.errors import DataError, EngineError, MissingDataError, describe
+from darkhaloscope.errors import ConfigError, DataError, EngineError, MissingDataError, describe
 
 ATTEMPTS = 5
 """Times a transfer is tried."""
@@ -31,6 +32,7 @@ TIMEOUT_S = (10.0, 60.0)
 
 _BUSY = (429, 500, 502, 503, 504)
 _PIECE = 1 << 20
+_S3_OPTIONS = ("region", "anonymous")
 _LINK = re.compile(r'href="([^"?#]+)"', re.IGNORECASE)
 
 Pause = Callable[[float], None]
@@ -175,11 +177,38 @@ class WebTransport:
 
 
 class S3Transport:
-    """Files in an S3 bucket, with Arrow's own client and its retries."""
+    """Files in an S3 bucket, with Arrow's own client and its retries.
 
-    def __init__(self, location: str, filesystem: pafs.FileSystem | None = None) -> None:
+    Credentials, region and addresses are those of the AWS tools: environment,
+    ``~/.aws``, or the role of the machine.
+
+    Parameters
+    ----------
+    location : str
+        ``s3://bucket/prefix``; for a bucket that anybody may read with
+        ``?anonymous=true``, and ``&region=us-west-2`` if the environment names none.
+    endpoint : str
+        ``http://host:port`` of a server other than Amazon's; empty: that of the
+        environment.
+    filesystem : pyarrow.fs.FileSystem, optional
+        Another file system, on which ``location`` is a directory.
+
+    Raises
+    ------
+    ConfigError
+        If the location has no bucket or an unknown option.
+    """
+
+    def __init__(
+        self,
+        location: str,
+        endpoint: str = "",
+        filesystem: pafs.FileSystem | None = None,
+        pause: Pause = time.sleep,
+    ) -> None:
+        self._pause = pause
         if filesystem is None:
-            filesystem, self._base = pafs.FileSystem.from_uri(location)
+            filesystem, self._base = _open_s3(location, endpoint or os.environ.get("AWS_ENDPOINT_URL", ""))
         else:
             self._base = location
         self._files: pafs.FileSystem = filesystem
@@ -193,7 +222,7 @@ class S3Transport:
                 info = self._files.get_file_info(key)
                 if info.type != pafs.FileType.File:
                     raise MissingDataError(describe("The survey does not hold this file", file=key))
-                with self._files.open_input_stream(key) as stream, target.open("wb") as handle:
+                with self._stream(key) as stream, target.open("wb") as handle:
                     while piece := stream.read(_PIECE):
                         handle.write(piece)
             except MissingDataError:
@@ -202,7 +231,11 @@ class S3Transport:
                 raise Interrupted(str(error).splitlines()[0][:200]) from error
             return int(info.size)
 
-        return int(with_retries(key, attempt))
+        return int(with_retries(key, attempt, self._pause))
+
+    def _stream(self, key: str) -> Any:
+        # By default Arrow unpacks what is called .gz, and files must arrive as they are.
+        return self._files.open_input_stream(key, compression=None)
 
     def names(self, directory: str) -> list[str]:
         """Return the names below a prefix."""
@@ -211,9 +244,35 @@ class S3Transport:
         return sorted(info.base_name for info in infos)
 
 
-def open_transport(location: str) -> Transport:
+def open_transport(location: str, s3_endpoint: str = "") -> Transport:
     """Return the transport of an ``s3://``, ``http://`` or ``https://`` location."""
-    return S3Transport(location) if location.startswith("s3://") else WebTransport(location)
+    if location.startswith("s3://"):
+        return S3Transport(location, s3_endpoint)
+    return WebTransport(location)
+
+
+def _open_s3(location: str, endpoint: str) -> tuple[pafs.S3FileSystem, str]:
+    """Return the file system of an S3 location, and the path in it: bucket/prefix."""
+    address = urlsplit(location)
+    options = dict(parse_qsl(address.query, keep_blank_values=True))
+    unknown = sorted(set(options) - set(_S3_OPTIONS))
+    if unknown or not address.netloc:
+        raise ConfigError(
+            describe(
+                "S3 location",
+                field="survey_root",
+                expected=f"s3://bucket/prefix, options {', '.join(_S3_OPTIONS)}",
+                got=f"{location}: " + (f"unknown option {unknown[0]}" if unknown else "no bucket"),
+            )
+        )
+    region = options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    how: dict[str, Any] = {"anonymous": options.get("anonymous") == "true"}
+    if endpoint:
+        scheme, _, host = endpoint.rpartition("://")
+        how |= {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
+    elif region is None:
+        region = pafs.resolve_s3_region(address.netloc)
+    return pafs.S3FileSystem(region=region or "us-east-1", **how), address.netloc + address.path
 
 
 def linked_names(page: str) -> list[str]:

@@ -2,6 +2,7 @@ import hashlib
 
 import pyarrow.compute as pc
 import pytest
+import s3_server
 import sky_tree
 import survey_server
 
@@ -89,6 +90,25 @@ def test_a_remote_root_needs_a_cache():
 def test_an_unknown_scheme_is_refused():
     with pytest.raises(ConfigError, match="s3://"):
         open_root("ftp://example.org/dr10")
+
+
+@pytest.mark.parametrize("location", ["https:///dr10", "s3://", "", "c:/dr10"])
+def test_a_location_without_a_place_is_refused(location):
+    with pytest.raises(ConfigError, match="survey-bricks"):
+        open_root(location)
+
+
+def test_a_tree_in_a_bucket_gives_the_bricks_of_the_tree(tree, tmp_path):
+    with survey_server.serving(tree.parent, s3_server.S3Handler) as server:
+        far = RootSettings(
+            f"s3://{tree.name}?region=here&anonymous=true", cache=str(tmp_path), s3_endpoint=server.url
+        )
+        found = read_footprint(far, DR10_SOUTH)
+        tile = found["tile"][0].as_py()
+        assert found.equals(read_footprint(tree, DR10_SOUTH))
+        parents = select_parents(far, DR10_SOUTH, tile, found).table
+        assert parents.num_rows
+        assert parents.equals(select_parents(tree, DR10_SOUTH, tile, found).table)
 
 
 def test_settings_travel_as_json(tmp_path):

@@ -1,8 +1,11 @@
+import gzip
+
 import pyarrow.fs as pafs
 import pytest
+import s3_server
 import survey_server
 
-from darkhaloscope.errors import DataError, EngineError, MissingDataError
+from darkhaloscope.errors import ConfigError, DataError, EngineError, MissingDataError
 from darkhaloscope.survey import transport
 
 
@@ -85,10 +88,64 @@ def test_other_statuses_are_refused_at_once(tree, tmp_path, pauses, monkeypatch)
 
 
 def test_arrow_file_systems_download_list_and_miss(tree, tmp_path):
-    files = transport.S3Transport(str(tree), pafs.LocalFileSystem())
+    files = transport.S3Transport(str(tree), filesystem=pafs.LocalFileSystem())
     assert files.download("south/coadd/a.fits", tmp_path / "a") == 5000
     assert (tmp_path / "a").read_bytes() == b"x" * 5000
     assert files.names("south/coadd") == ["a.fits", "b.fits"]
     assert files.names("nowhere") == []
     with pytest.raises(MissingDataError, match="does not hold"):
         files.download("south/coadd/none.fits", tmp_path / "b")
+
+
+S3 = "s3://served/south?region=here&anonymous=true"
+"""The tree as a bucket."""
+
+
+@pytest.fixture
+def bucket(tree):
+    with survey_server.serving(tree.parent, s3_server.S3Handler) as server:
+        yield server
+
+
+@pytest.mark.parametrize("how", ["setting", "environment"])
+def test_s3_is_read_with_the_protocol_of_s3(bucket, tmp_path, monkeypatch, how):
+    if how == "environment":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.url)
+    files = transport.open_transport(S3, bucket.url if how == "setting" else "")
+    assert files.download("coadd/a.fits", tmp_path / "a") == 5000
+    assert (tmp_path / "a").read_bytes() == b"x" * 5000
+    assert files.names("coadd") == ["a.fits", "b.fits"]
+    assert files.names("nowhere") == []
+    with pytest.raises(MissingDataError, match="does not hold"):
+        files.download("coadd/none.fits", tmp_path / "b")
+    assert bucket.requests["GET served/south/coadd/a.fits"] == 1
+
+
+def test_a_busy_s3_server_is_asked_again(bucket, tmp_path, pauses):
+    bucket.faults["served/south/coadd/a.fits"] = [survey_server.BUSY]
+    files = transport.S3Transport(S3, bucket.url, pause=pauses.append)
+    assert files.download("coadd/a.fits", tmp_path / "a") == 5000
+    asked = sum(count for path, count in bucket.requests.items() if path.endswith("a.fits"))
+    assert asked > 2, "one HEAD and one GET, and what was refused"
+
+
+def test_no_s3_server_at_all_is_an_engine_error(tmp_path, pauses, monkeypatch):
+    files = transport.S3Transport(S3, "http://127.0.0.1:9", pause=pauses.append)
+    monkeypatch.setattr(transport, "ATTEMPTS", 2)
+    with pytest.raises(EngineError, match="check the network"):
+        files.download("coadd/a.fits", tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("location", "says"), [("s3://bucket/dr10?colour=blue", "colour"), ("s3:///dr10", "no bucket")]
+)
+def test_an_s3_location_that_is_none_is_an_error_of_the_configuration(location, says):
+    with pytest.raises(ConfigError, match=says):
+        transport.open_transport(location)
+
+
+def test_a_packed_file_arrives_as_it_is(bucket, tree, tmp_path):
+    packed = gzip.compress(b"bricks" * 1000)
+    (tree / "south/bricks.fits.gz").write_bytes(packed)
+    assert transport.S3Transport(S3, bucket.url).download("bricks.fits.gz", tmp_path / "a") == len(packed)
+    assert (tmp_path / "a").read_bytes() == packed
