@@ -156,6 +156,7 @@ def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
             rows={part.path: part.rows},
             summary={
                 **parents.coverage.as_dict(),
+                **parents.redshifts.as_dict(),
                 "rejected": value_counts(table["reject_reason"]),
                 "selected": {
                     name: int(pc.sum(table[name]).as_py() or 0)
@@ -177,6 +178,7 @@ def lrg_parents(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
             "footprint": source.content_hash,
             "anchor_catalog": known.content_hash,
             **survey_inputs.sweep_hash(campaign.survey, release, coverage.box_of(bricks)),
+            **survey_inputs.photo_z_hash(campaign.survey, release, coverage.box_of(bricks)),
         },
         schema=PARENTS.label,
         reuse=campaign.reuse,

@@ -139,11 +139,13 @@ def host_unit(root: Path, names: list[str], count: int, output: Path) -> dict[st
         "reject_reason": [""] * n,
     }
     from darkhaloscope.schema import SELECTIONS
+    from darkhaloscope.survey.photoz import REDSHIFTS
 
     numbers = {"shape_r_arcsec": 1.0, "ebv": 0.03}
     for band in DR10_SOUTH.bands:
         numbers |= {f"psfdepth_{band}_mag": 24.0, f"nobs_{band}": 3, f"flux_{band}_nmgy": 8.0}
     hosts |= {name: [value] * n for name, value in numbers.items()}
+    hosts |= {name: [None] * n for name in REDSHIFTS}
     hosts |= {f"is_{name}": [True] * n for name in SELECTIONS}
     half = SIDE_PX / 2.0 * DR10_SOUTH.pixel_scale_arcsec / 3600.0
     bricks: dict[str, list[Any]] = {"brickname": sorted(names)}

@@ -29,6 +29,7 @@ from darkhaloscope.stamps.hostpixels import locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for, plan_injection
 from darkhaloscope.stamps.manifest import build_manifest
 from darkhaloscope.stamps.shards import write_shards
+from darkhaloscope.survey.photoz import REDSHIFTS
 from darkhaloscope.survey.tiles import SplitMap
 from darkhaloscope.units import run_unit
 
@@ -97,6 +98,7 @@ def make_hosts(*, ids, bricks, ra, dec, mags, offset_px, rng) -> pa.Table:
         "type": ["DEV"] * n,
         "shape_r_arcsec": np.full(n, 0.8),
         "ebv": rng.uniform(0.01, 0.1, n),
+        **dict.fromkeys(REDSHIFTS, pa.nulls(n, pa.float64())),
         "reject_reason": [""] * n,
         "status": ["ok"] * n,
         "nan_pixels": np.zeros(n, np.int32),

@@ -120,6 +120,13 @@ _SELECTION_FLAGS = [
     ],
 ]
 
+_REDSHIFTS = [
+    Column("z_spec", _F64, _C, "", "spectroscopic redshift, null if the survey gives none", nullable=True),
+    Column("z_phot", _F64, _C, "", "median photometric redshift, null if there is none", nullable=True),
+    Column("z_phot_l68", _F64, _C, "", "lower end of its 68 % interval", nullable=True),
+    Column("z_phot_u68", _F64, _C, "", "upper end of its 68 % interval", nullable=True),
+]
+
 BRICKS = TableSchema(
     "bricks",
     1,
@@ -159,7 +166,7 @@ SKY_SPLITS = TableSchema(
 
 PARENTS = TableSchema(
     "lrg_parents",
-    2,
+    3,
     (
         Column("host_id", _STR, _I, "", "release-brickid-objid"),
         Column("release", _I32, _I, "", "data release number"),
@@ -182,6 +189,7 @@ PARENTS = TableSchema(
         *_by_band("psf_fwhm_{b}_arcsec", _F64, _C, "arcsec", "catalogue PSF FWHM in {b}"),
         *_by_band("psfdepth_{b}_mag", _F64, _C, "mag", "5-sigma point-source depth in {b}"),
         Column("ebv", _F64, _C, "mag", "E(B-V)"),
+        *_REDSHIFTS,
         Column("maskbits", _I32, _Q, "", "catalogue MASKBITS"),
         *_SELECTION_FLAGS,
         *[
@@ -210,7 +218,7 @@ PARENTS = TableSchema(
 
 HOSTS = TableSchema(
     "host_cutouts",
-    2,
+    3,
     (
         Column("host_id", _STR, _I, "", "release-brickid-objid"),
         Column("brickname", _STR, _I, "", "brick the pixels come from"),
@@ -232,6 +240,7 @@ HOSTS = TableSchema(
         Column("ebv", _F64, _C, "mag", "E(B-V)"),
         *_by_band("nexp_{b}", _I32, _C, "", "images in {b} at the position"),
         *_by_band("host_mag_{b}", _F64, _C, "mag", "raw catalogue magnitude in {b}", nullable=True),
+        *_REDSHIFTS,
         *_by_band("sky_{b}_nmgy", _F64, _C, "nMgy/px", "sky level removed from the {b} coadd"),
         *_SELECTION_FLAGS,
         Column("reject_reason", _STR, _Q, "", "first catalogue quality cut that failed, or empty"),

@@ -1,10 +1,9 @@
 """Hosts as deflectors, sources behind them, and the Einstein radii that follow.
 
-A host has a redshift and a mean velocity dispersion, drawn and computed once from
-its photometry; a task has a source behind its host and a dispersion about that
-mean, and theta_E = 4 pi (sigma_v / c)^2 D_ls / D_s joins them. Ranges,
-relations and the cosmology are the experiment's; the formula is in
-``lensing.cosmology``.
+A host has a redshift and a mean velocity dispersion (``lens_hosts``); a task has
+a source behind its host and a dispersion about that mean, and
+theta_E = 4 pi (sigma_v / c)^2 D_ls / D_s joins them. Ranges, relations and the
+cosmology are the experiment's; the formula is in ``lensing.cosmology``.
 
 Distributions. A source is drawn from those of the host's split that can give an
 Einstein radius in the range [low, high], in proportion to (D_ls / D_s)^2, so it
@@ -27,46 +26,16 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope import streams
-from darkhaloscope.config import Deflectors, Experiment, Lens
+from darkhaloscope.config import Experiment, Lens
 from darkhaloscope.lensing import cosmology as cosmo
-from darkhaloscope.schema import BANDS, per_band
-from darkhaloscope.sources.colour_tracks import k_correction_z_to_r
 from darkhaloscope.sources.colours import Galaxies
 from darkhaloscope.sources.library import SourceLibrary
 from darkhaloscope.sources.population import rows_of_split
-from darkhaloscope.survey.photometry import EXTINCTION_PER_EBV
+from darkhaloscope.stamps.lens_hosts import HostLenses, describe_hosts
 from darkhaloscope.survey.tiles import SPLITS
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
-
-TRACK_Z = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.3)
-TRACK_G_R_MAG = (0.75, 1.00, 1.37, 1.56, 1.77, 1.80, 1.78, 1.78, 1.78, 1.75, 1.75, 1.75)
-TRACK_R_Z_MAG = (0.60, 0.70, 0.78, 0.86, 0.96, 1.14, 1.34, 1.55, 1.81, 1.95, 2.05, 2.25)
-"""Colours (AB, corrected for Galactic dust) of early-type lens galaxies against redshift: medians in bins of
-0.1 of 403 galaxies with spectra among the known lenses of Stein et al. (2022, ApJ 932, 107), in Legacy
-Surveys photometry; below 0.2 and above 0.8 from their photometric redshifts, extrapolated beyond 1."""
-
-_Z_GRID = np.arange(0.03, 1.3, 0.005)
-_CHUNK = 4096
-
-
-class HostLenses(NamedTuple):
-    """Every host as a deflector, each shape (n,), NaN where a magnitude is missing.
-
-    Attributes
-    ----------
-    z : ndarray
-        Redshift.
-    log_sigma : ndarray
-        Mean of log10(sigma_v / km/s).
-    chi_mpc : ndarray
-        Comoving distance.
-    """
-
-    z: FloatArray
-    log_sigma: FloatArray
-    chi_mpc: FloatArray
 
 
 class DrawnLenses(NamedTuple):
@@ -182,7 +151,7 @@ class LensPopulation:
             rows = rows_of_split(library.split, name)
             rows = rows[np.lexsort((np.asarray(library.ids)[rows], chi[rows]))]
             decks[name] = _Deck.of(rows, chi[rows])
-        return cls(settings, experiment.seed, _describe_hosts(experiment, hosts), galaxies.z, decks)
+        return cls(settings, experiment.seed, describe_hosts(experiment, hosts), galaxies.z, decks)
 
     def unfit(self, split: NDArray[np.str_] | Sequence[str]) -> NDArray[np.bool_]:
         """Say which hosts of the table too few sources of their split suit.
@@ -286,87 +255,3 @@ class LensPopulation:
     def _log_sigma_at(theta_e_arcsec: ArrayLike, ratio: FloatArray) -> FloatArray:
         limit = cosmo.einstein_radius_limit_arcsec(1.0)
         return np.asarray(0.5 * np.log10(np.asarray(theta_e_arcsec) / (ratio * limit)))
-
-
-def _describe_hosts(experiment: Experiment, hosts: pa.Table) -> HostLenses:
-    relation, n = experiment.lens.deflectors, hosts.num_rows
-    universe = cosmo.flat_lambda_cdm(experiment.lens.cosmology.h0_kms_mpc, experiment.lens.cosmology.omega_m)
-    raw = np.stack([_floats(hosts, name) for name in per_band("host_mag_{b}")])
-    mag = raw - np.array([EXTINCTION_PER_EBV[band] for band in BANDS])[:, None] * _floats(hosts, "ebv")
-    known = np.asarray(np.isfinite(mag).all(axis=0))
-    z, chi, log_sigma = (np.full(n, np.nan) for _ in range(3))
-    u = streams.uniform(experiment.seed, "z_lens", hosts["host_id"].to_pylist())
-    volume = universe.differential_comoving_volume(_Z_GRID).value
-    for start in range(0, n, _CHUNK):
-        rows = start + np.flatnonzero(known[start : start + _CHUNK])
-        z[rows] = _quantile(redshift_density(mag[:, rows], relation) * volume, u[rows])
-    if known.any():
-        chi[known] = cosmo.comoving_distance_mpc(z[known], universe)
-        log_sigma[known] = mean_log_sigma(mag[2, known], z[known], chi[known], relation)
-    return HostLenses(z, log_sigma, chi)
-
-
-def redshift_density(mag: FloatArray, relation: Deflectors) -> FloatArray:
-    """Return the likelihood of redshifts given the colours of early-type galaxies.
-
-    exp(-chi^2 / 2) of g - r and r - z about the track, not normalised. The
-    prior is uniform in comoving volume and multiplied by the caller; there is
-    none on luminosity, for deflectors are its tail.
-
-    Parameters
-    ----------
-    mag : ndarray, shape (3, n)
-        g, r, z (AB), corrected for Galactic dust.
-    relation : Deflectors
-        Widths.
-
-    Returns
-    -------
-    ndarray, shape (n, grid)
-    """
-    g, r, z = mag
-    chi2 = ((g - r)[:, None] - np.interp(_Z_GRID, TRACK_Z, TRACK_G_R_MAG)) ** 2 / relation.g_r_width_mag**2
-    chi2 += ((r - z)[:, None] - np.interp(_Z_GRID, TRACK_Z, TRACK_R_Z_MAG)) ** 2 / relation.r_z_width_mag**2
-    # far off the track the nearest redshift is still the most likely one
-    return np.asarray(np.exp(-0.5 * (chi2 - chi2.min(axis=1, keepdims=True))))
-
-
-def mean_log_sigma(mag_z: ArrayLike, z: ArrayLike, chi_mpc: ArrayLike, relation: Deflectors) -> FloatArray:
-    """Return the mean log10(sigma_v / km/s) of early-type galaxies (Faber & Jackson 1976).
-
-    With the defaults: <log sigma_v> = 2.203 - 0.102 (M_r + 21.15), scatter 0.07,
-    M_r = m_z - 5 log10(D_L / 10 pc) - K(z) + 0.85 z (Bernardi et al. 2003, AJ 125,
-    1849, sigma ~ L^0.25, h = 0.7; K-correction z to r of ``sources.colour_tracks``).
-
-    Parameters
-    ----------
-    mag_z : array_like, shape (n,)
-        Observed z magnitude (AB), corrected for Galactic dust.
-    z : array_like, shape (n,)
-        Redshift.
-    chi_mpc : array_like, shape (n,)
-        Comoving distance. Unit: Mpc.
-    relation : Deflectors
-        The relation.
-    """
-    z = np.asarray(z, dtype=np.float64)
-    modulus = 5.0 * np.log10(np.asarray(chi_mpc) * (1.0 + z)) + 25.0
-    mag_r = np.asarray(mag_z) - modulus - k_correction_z_to_r(z) + relation.evolution_mag * z
-    return np.asarray(relation.log_sigma_at_pivot + relation.slope_per_mag * (mag_r - relation.pivot_mag_r))
-
-
-def _quantile(density: FloatArray, u: FloatArray) -> FloatArray:
-    """Return the redshift at quantile u of every row of a density on the grid."""
-    share = np.cumsum(density, axis=1)
-    share /= share[:, -1:]
-    place = np.minimum((share < u[:, None]).sum(axis=1), len(_Z_GRID) - 1)
-    row = np.arange(len(u))
-    before = np.where(place > 0, share[row, place - 1], 0.0)
-    step = _Z_GRID[1] - _Z_GRID[0]
-    inside = (u - before) / (share[row, place] - before)
-    return np.asarray(_Z_GRID[place] + (inside - 0.5) * step)
-
-
-def _floats(table: pa.Table, name: str) -> FloatArray:
-    column = table[name].cast(pa.float64())
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)

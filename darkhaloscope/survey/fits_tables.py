@@ -125,6 +125,10 @@ class Rows:
         """Return the rows where ``mask``, shape (n,), is true: a copy, if some are left out."""
         return self if mask.all() else Rows(self._raw[mask], self._columns)
 
+    def at(self, rows: NDArray[np.intp]) -> Rows:
+        """Return a copy of some rows, by their place here."""
+        return Rows(self._raw[rows], self._columns)
+
     def columns(self) -> Columns:
         """Return every column as a native array of its own."""
         return {name: self[name] for name in self._columns}

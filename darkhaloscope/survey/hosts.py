@@ -24,6 +24,7 @@ from darkhaloscope.streams import uniform
 from darkhaloscope.survey.coadds import cut_positions
 from darkhaloscope.survey.cutout import OK, Cutout, no_cutout
 from darkhaloscope.survey.photometry import magnitude
+from darkhaloscope.survey.photoz import REDSHIFTS
 from darkhaloscope.survey.release import Release, get_release
 from darkhaloscope.survey.roots import Root, open_root
 from darkhaloscope.survey.skylevel import brick_sky_nmgy
@@ -262,6 +263,7 @@ def _host_columns(
         "invvar": _tensor("invvar", invvar, ok, size),
         "maskbits": _tensor("maskbits", mask, ok, size),
     }
+    data |= {name: _nullable(_plain(hosts[name])) for name in REDSHIFTS}
     for k, band in enumerate(bands):
         data[f"psf_fwhm_{band}_arcsec"] = _nullable([c.psf_fwhm_arcsec[k] for c in cutouts])
         data[f"bad_pixel_frac_{band}"] = _nullable([c.bad_pixel_frac[k] for c in cutouts])

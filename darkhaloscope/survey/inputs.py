@@ -50,3 +50,20 @@ def sweep_hash(root: Root, release: Release, box: Box | None = None) -> dict[str
     files = open_root(root)
     sweeps = layout.sweep_files(files, release) if box is None else sweeps_of_box(files, release, box)
     return {"sweeps": hash_json([[sweep.relative, files.size(sweep.relative)] for sweep in sweeps])}
+
+
+def photo_z_hash(root: Root, release: Release, box: Box) -> dict[str, str]:
+    """Return one hash over names and, where they are at hand, sizes of the photo-z sweeps of a box.
+
+    Those that are missing count as missing, so that one that is added is read.
+
+    Parameters
+    ----------
+    root, release, box
+        As in :func:`sweep_hash`.
+    """
+    files = open_root(root)
+    wanted = [layout.photo_z_file(sweep) for sweep in sweeps_of_box(files, release, box)]
+    present = set(files.names(layout.photo_z_directory(release.sweep_directory), "sweep-*-pz.fits"))
+    found = [name for name in wanted if name.rpartition("/")[2] in present]
+    return {"photo-z sweeps": hash_json([[name, files.size(name)] for name in found])}

@@ -75,6 +75,17 @@ def sweep_files(root: SurveyRoot, release: Release) -> list[SweepFile]:
     return [_parse_sweep(f"{directory}/{name}") for name in names]
 
 
+def photo_z_file(sweep: SweepFile) -> str:
+    """Return the path of the redshifts that go with a sweep: ``sweep/10.1-photo-z/sweep-...-pz.fits``."""
+    directory, _, name = sweep.relative.rpartition("/")
+    return f"{photo_z_directory(directory)}/{name.removesuffix('.fits')}-pz.fits"
+
+
+def photo_z_directory(sweep_directory: str) -> str:
+    """Return the directory of the photo-z sweeps that go with a directory of sweeps."""
+    return f"{sweep_directory}-photo-z"
+
+
 def coadd_directory(release: Release, brickname: str) -> str:
     """Return the directory that holds the coadds of a brick."""
     return f"{release.region}/coadd/{brickname[:3]}/{brickname}"

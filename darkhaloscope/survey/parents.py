@@ -22,6 +22,7 @@ from darkhaloscope.survey.coverage import DAMAGED, MISSING, Coverage, box_of, co
 from darkhaloscope.survey.fits_tables import Columns, DamagedFileError, Rows
 from darkhaloscope.survey.layout import SweepFile
 from darkhaloscope.survey.neighbours import nearest_arcsec
+from darkhaloscope.survey.photoz import REDSHIFTS, RedshiftFiles, TileRedshifts
 from darkhaloscope.survey.release import Release
 from darkhaloscope.survey.roots import Root, SurveyRoot, open_root
 from darkhaloscope.survey.sweeps import iter_sources
@@ -60,10 +61,13 @@ class Parents:
         ``reject_reason`` for those unfit as hosts.
     coverage : Coverage
         Sweeps that were missing or damaged, and the area they cost.
+    redshifts : RedshiftFiles
+        Photo-z sweeps that were read, missing or damaged; those cost no row.
     """
 
     table: pa.Table
     coverage: Coverage
+    redshifts: RedshiftFiles
 
 
 def select_parents(
@@ -96,18 +100,22 @@ def select_parents(
         If no sweep of the tile can be read.
     DataError
         If the tile has no brick, a source occurs twice, sweeps hold another
-        release's sources, or their depths disagree with the brick table's.
+        release's sources, their depths disagree with the brick table's, or a
+        photo-z sweep does not go with its sweep.
     """
     mine = bricks_of_tile(bricks, tile)
     files = open_root(root)
     present = sweeps_of_box(files, release, box_of(mine))
     parts: list[pa.Table] = []
     lost: dict[str, tuple[str, str]] = {}
+    redshifts = TileRedshifts(files)
     for sweep in present:
         try:
             rows = [
                 PARENTS.table(_schema_columns(columns, release, tile, mine, anchors))
-                for columns in _sources(files, sweep, release, mine["brickid"].to_numpy())
+                for columns in redshifts.of(
+                    sweep, _sources(files, sweep, release, mine["brickid"].to_numpy())
+                )
             ]
         except MissingDataError as error:
             lost[sweep.relative] = (MISSING, str(error))
@@ -128,12 +136,12 @@ def select_parents(
             )
         )
     if not parts:
-        return Parents(PARENTS.arrow().empty_table(), coverage)
+        return Parents(PARENTS.arrow().empty_table(), coverage, redshifts.files())
     table = pa.concat_tables(parts).sort_by([("brickname", "ascending"), ("objid", "ascending")])
     del parts
     _require_unique(table)
     _require_equal_depths(table, mine, release, tile)
-    return Parents(table.combine_chunks(), coverage)
+    return Parents(table.combine_chunks(), coverage, redshifts.files())
 
 
 def bricks_of_tile(bricks: pa.Table, tile: str) -> pa.Table:
@@ -226,6 +234,7 @@ def _schema_columns(
         "shape_e1": f64("SHAPE_E1"),
         "shape_e2": f64("SHAPE_E2"),
         "ebv": f64("EBV"),
+        **{name: pa.array(rows[name], from_pandas=True) for name in REDSHIFTS},
         "maskbits": rows["MASKBITS"].astype(np.int32),
         **{f"is_{name}": flags[name] for name in SELECTIONS},
         **{f"passes_{name}": passes[name] for name in cuts.QUALITY_CUTS},

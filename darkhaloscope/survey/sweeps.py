@@ -78,7 +78,7 @@ def iter_sources(
     Yields
     ------
     dict of str to ndarray, shape (m,)
-        In file order; runs of rows of which nothing is kept are skipped.
+        With the row in the file as ``ROW``, in file order; runs of rows of which nothing is kept are skipped.
 
     Raises
     ------
@@ -90,12 +90,17 @@ def iter_sources(
         If it lacks a column or holds another release's sources.
     """
     wanted = np.unique(np.asarray(brickids, dtype=np.int64))
+    first = 0
     for rows in iter_rows(path, list(dict.fromkeys((*IDENTITY, *columns))), _WHAT):
-        mine = rows.where(np.isin(rows["BRICKID"], wanted))
+        inside = np.isin(rows["BRICKID"], wanted)
+        number, mine = first + np.flatnonzero(inside), rows.where(inside)
+        first += len(rows)
         _require_release(mine["RELEASE"], release, path)
-        kept = mine if where is None or not len(mine) else mine.where(where(mine))
-        if len(kept):
-            yield _converted(kept.columns(), path)
+        if where is not None and len(mine):
+            keep = where(mine)
+            number, mine = number[keep], mine.where(keep)
+        if len(mine):
+            yield {**_converted(mine.columns(), path), "ROW": number}
 
 
 def match_sources(

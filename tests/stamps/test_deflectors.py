@@ -13,10 +13,13 @@ from darkhaloscope.config import Deflectors
 from darkhaloscope.errors import DataError
 from darkhaloscope.lensing import cosmology as cosmo
 from darkhaloscope.schema import BANDS
+from darkhaloscope.sources.colour_tracks import k_correction_z_to_r
 from darkhaloscope.sources.colours import Galaxies
-from darkhaloscope.stamps import deflectors
+from darkhaloscope.stamps import lens_hosts
 from darkhaloscope.stamps.deflectors import LensPopulation
+from darkhaloscope.survey import early_types
 from darkhaloscope.survey.photometry import EXTINCTION_PER_EBV
+from darkhaloscope.survey.photoz import REDSHIFTS
 
 N_HOSTS, N_SOURCES = 1500, 900
 LOW, HIGH = 0.6, 3.0
@@ -42,8 +45,8 @@ def host_table(z, mag_z, ebv=0.0, n=None):
     """Hosts with the colours of the track at given redshifts."""
     n = n or len(z)
     reddening = np.array([EXTINCTION_PER_EBV[band] for band in BANDS]) * ebv
-    r = mag_z + np.interp(z, deflectors.TRACK_Z, deflectors.TRACK_R_Z_MAG)
-    g = r + np.interp(z, deflectors.TRACK_Z, deflectors.TRACK_G_R_MAG)
+    r = mag_z + np.interp(z, early_types.TRACK_Z, early_types.TRACK_R_Z_MAG)
+    g = r + np.interp(z, early_types.TRACK_Z, early_types.TRACK_G_R_MAG)
     return pa.table(
         {
             "host_id": [f"h-{i}" for i in range(n)],
@@ -51,6 +54,7 @@ def host_table(z, mag_z, ebv=0.0, n=None):
             "host_mag_r": r + reddening[1],
             "host_mag_z": mag_z + reddening[2],
             "ebv": np.full(n, ebv),
+            **dict.fromkeys(REDSHIFTS, pa.nulls(n, pa.float64())),
         }
     )
 
@@ -197,11 +201,11 @@ def test_dispersions_are_those_of_the_fundamental_line():
     """An L* early-type galaxy has 10^2.203 km/s today; two magnitudes brighter, 1.6 times that."""
     chi = cosmo.comoving_distance_mpc([0.1, 0.4], UNIVERSE)
     modulus = 5.0 * np.log10(chi * np.array([1.1, 1.4])) + 25.0
-    k = deflectors.k_correction_z_to_r([0.1, 0.4])
+    k = k_correction_z_to_r([0.1, 0.4])
     mag = modulus + k - 21.15 - 0.85 * np.array([0.1, 0.4])
-    found = deflectors.mean_log_sigma(mag, [0.1, 0.4], chi, RELATION)
+    found = lens_hosts.mean_log_sigma(mag, [0.1, 0.4], chi, RELATION)
     np.testing.assert_allclose(found, 2.203, atol=1e-9)
-    brighter = deflectors.mean_log_sigma(mag - 2.0, [0.1, 0.4], chi, RELATION)
+    brighter = lens_hosts.mean_log_sigma(mag - 2.0, [0.1, 0.4], chi, RELATION)
     np.testing.assert_allclose(10.0 ** (brighter - found), 10.0**0.204, rtol=1e-9)
 
 
@@ -226,12 +230,66 @@ def test_redshifts_of_real_lens_galaxies_are_those_of_their_spectra(realdata):
     good = (z > 0.1) & np.isfinite(np.sum(mags, axis=0))
     table = pa.table(
         {"host_id": [f"h-{i}" for i in range(good.sum())], "ebv": np.zeros(good.sum())}
+        | dict.fromkeys(REDSHIFTS, pa.nulls(int(good.sum()), pa.float64()))
         | {f"host_mag_{band}": mag[good] for band, mag in zip("grz", mags, strict=True)}
     )
-    found = deflectors._describe_hosts(experiment(), table)
+    found = lens_hosts.describe_hosts(experiment(), table)
     error = found.z - z[good]
     assert good.sum() > 390
     assert abs(np.median(error)) < 0.03
     assert stats.median_abs_deviation(error, scale="normal") < 0.09
     # lenses are heavy: SLACS and BELLS have 250 km/s in the median
     assert 230.0 < np.median(10.0**found.log_sigma) < 300.0
+
+
+def redshifts_given(table, **columns):
+    for name, values in columns.items():
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pa.array(values, pa.float64(), from_pandas=True))
+    return table
+
+
+def test_a_spectrum_comes_before_a_photometric_redshift_before_colours(sky):
+    """Four hosts of one kind: what the survey says of each decides."""
+    table = host_table(np.full(5, 0.4), np.array([18.0, 18.0, 18.0, 18.0, 21.5]), n=5)
+    nan = np.nan
+    table = redshifts_given(
+        table,
+        z_spec=[0.31, nan, nan, nan, nan],
+        z_phot=[0.9, 0.52, nan, 0.52, 0.52],
+        z_phot_l68=[0.8, 0.50, nan, 0.52, 0.50],
+        z_phot_u68=[1.0, 0.56, nan, 0.52, 0.56],
+    )
+    found = lens_hosts.describe_hosts(experiment(), table)
+    # no interval is no measurement, and beyond z = 21 mag the survey's estimator is not relied on
+    assert found.origin.tolist() == ["spectrum", "photo-z", "colours", "colours", "colours"]
+    assert found.z[0] == 0.31
+    assert found.z[1] == pytest.approx(0.52, abs=0.15)
+    assert found.z[2:4] == pytest.approx(0.4, abs=0.15)
+    chi = cosmo.comoving_distance_mpc(found.z, UNIVERSE)
+    np.testing.assert_array_equal(found.chi_mpc, chi)
+
+
+def test_photometric_redshifts_are_drawn_with_their_own_interval():
+    n = 4000
+    table = redshifts_given(
+        host_table(np.full(n, 0.4), np.full(n, 18.0), n=n),
+        z_phot=np.full(n, 0.50), z_phot_l68=np.full(n, 0.47), z_phot_u68=np.full(n, 0.58),
+    )  # fmt: skip
+    z = lens_hosts.describe_hosts(experiment(), table).z
+    # two half Gaussians of widths 0.03 and 0.08: their areas are as their widths
+    assert (z < 0.5).mean() == pytest.approx(0.03 / 0.11, abs=0.03)
+    assert z[z < 0.5].mean() == pytest.approx(0.5 - 0.03 * np.sqrt(2 / np.pi), abs=0.004)
+    assert z[z > 0.5].mean() == pytest.approx(0.5 + 0.08 * np.sqrt(2 / np.pi), abs=0.006)
+
+
+def test_a_star_by_its_spectrum_and_a_galaxy_too_far_are_no_deflectors(sky):
+    table = redshifts_given(
+        host_table(np.full(3, 0.4), np.full(3, 18.0), n=3),
+        z_spec=[0.0, 1.9, np.nan], z_phot=[0.4, 0.4, 2.0], z_phot_l68=[0.3, 0.3, 1.9],
+        z_phot_u68=[0.5, 0.5, 2.1],
+    )  # fmt: skip
+    population = LensPopulation.of(experiment(), table, library_of(30), galaxies_at(np.full(30, 2.5)))
+    assert np.isnan(population.hosts.z).all()
+    assert population.hosts.origin.tolist() == ["none"] * 3
+    assert population.unfit(["train"] * 3).all()

@@ -28,6 +28,7 @@ from darkhaloscope.survey.mock.geometry import MockBrick
 from darkhaloscope.survey.mock.pixels import BrickPixels
 from darkhaloscope.survey.mock.population import Sources, profiles_of
 from darkhaloscope.survey.mock.profiles import SERSIC_INDICES, Profiles, aperture_fraction
+from darkhaloscope.survey.mock.redshifts import photo_z_rows
 from darkhaloscope.survey.photometry import EXTINCTION_PER_EBV
 from darkhaloscope.survey.release import Release
 
@@ -281,8 +282,8 @@ def _band_summary(band: str, pixels: BrickPixels | None, rows: Rows | None) -> d
     }
 
 
-def write_sweeps(root: Path, release: Release, rows: Rows) -> list[Path]:
-    """Write the sweeps: one file per box of 5 x 5 degrees that holds sources."""
+def write_sweeps(root: Path, release: Release, rows: Rows, seed: int) -> list[Path]:
+    """Write the sweeps and their redshifts: two files per box of 5 x 5 degrees that holds sources."""
     directory = root / release.sweep_directory
     ra = (rows["RA"] // SWEEP_STEP_DEG).astype(int) * SWEEP_STEP_DEG
     dec = (rows["DEC"] // SWEEP_STEP_DEG).astype(int) * SWEEP_STEP_DEG
@@ -294,6 +295,12 @@ def write_sweeps(root: Path, release: Release, rows: Rows) -> list[Path]:
         with atomic_path(directory / name) as temporary:
             fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(inside[order])]).writeto(temporary)
         written.append(directory / name)
+        box = (float(corner[0]), float(corner[0] + SWEEP_STEP_DEG), float(corner[1]))
+        sweep = layout.SweepFile(f"{release.sweep_directory}/{name}", *box, box[2] + SWEEP_STEP_DEG)
+        redshifts = photo_z_rows(inside[order], seed)
+        with atomic_path(root / layout.photo_z_file(sweep)) as temporary:
+            fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(redshifts)]).writeto(temporary)
+        written.append(root / layout.photo_z_file(sweep))
     return written
 
 

@@ -95,7 +95,7 @@ def write_mock_sky(root: str | Path, config: MockSkyConfig, workers: int = 2) ->
         done[b.name]["summary"] if b.name in done else catalogs.summary_row(b, None, None, ()) for b in bricks
     ]
     files = [root / name for b in observed for name in done[b.name]["files"]]
-    files += catalogs.write_sweeps(root, release, sweep)
+    files += catalogs.write_sweeps(root, release, sweep, config.seed)
     files += catalogs.write_brick_tables(root, release, bricks, summary)
     known = listing.known_object_rows(truth, listing.usable_star(sweep))
     files.append(listing.write_csv(root / listing.KNOWN_OBJECTS, listing.LENSCAT_COLUMNS, known))
