@@ -17,7 +17,7 @@ from darkhaloscope.artifacts import ArtifactStore
 from darkhaloscope.config import Split
 from darkhaloscope.hashing import code_version, hash_json
 from darkhaloscope.reports import figures, figures_sky, stamps_rgb
-from darkhaloscope.schema import BRICKS, HOSTS, PARENTS, SKY_SPLITS
+from darkhaloscope.schema import BRICKS, HOSTS, PARENTS, SELECTIONS, SKY_SPLITS
 from darkhaloscope.survey import bricks as survey_bricks
 from darkhaloscope.survey import coverage, split_files
 from darkhaloscope.survey import hosts as survey_hosts
@@ -204,6 +204,7 @@ def host_cutouts(
             staging=staging,
             unit_hosts=sizes.unit_hosts,
             profile_max_hosts=sizes.max_hosts_per_tile,
+            selections=campaign.host_selections or SELECTIONS,
         )
         results = compute.map(survey_hosts.UNIT_FUNCTION, units, label=f"cut hosts of tile {tile} [units]")
         built = Built.from_units(results)
@@ -218,7 +219,14 @@ def host_cutouts(
         tile,
         build=build,
         config_hash=hash_json(
-            [campaign.release, tile, sizes.host_stamp_px, sizes.unit_hosts, sizes.max_hosts_per_tile]
+            [
+                campaign.release,
+                tile,
+                sizes.host_stamp_px,
+                sizes.unit_hosts,
+                sizes.max_hosts_per_tile,
+                sorted(campaign.host_selections),
+            ]
         ),
         code_version=_CODE,
         inputs={"lrg_parents": parents.content_hash, "footprint": bricks.content_hash},

@@ -187,6 +187,7 @@ def measure(root: Path, names: list[str], repeats: int) -> list[dict[str, Any]]:
                 check=True,
                 capture_output=True,
             )
+            size = (Path(folder) / "hosts.parquet").stat().st_size
         result = json.loads(done.stdout.splitlines()[-1])
         rows.append(
             {
@@ -198,6 +199,7 @@ def measure(root: Path, names: list[str], repeats: int) -> list[dict[str, Any]]:
                 "unit_hosts_per_s": result["rows"] / result["cpu_s"],
                 "unit_statuses": result["statuses"],
                 "unit_peak_mb": result["peak_rss_mb"],
+                "unit_bytes_per_host": size / result["rows"],
             }
         )
     return rows

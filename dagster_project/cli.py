@@ -22,6 +22,7 @@ from rich.table import Table
 
 from darkhaloscope.errors import UserError
 from darkhaloscope.profiles import PROFILES
+from darkhaloscope.schema import SELECTIONS
 from darkhaloscope.survey.release import DR10_SOUTH, RELEASES
 from darkhaloscope.survey.roots import check_location
 
@@ -223,6 +224,14 @@ def demo(
     "[default: SURVEY_ROOT/catalogs/known-objects.csv]",
 )
 @click.option(
+    "--host-selection",
+    "host_selections",
+    type=click.Choice(SELECTIONS),
+    multiple=True,
+    help="Cut hosts of this parent selection only (hosts.selection of the experiments); repeat for several. "
+    "[default: of every selection, 5,000 per deg2]",
+)
+@click.option(
     "--tiles", default="", help="Tiles, comma-separated, e.g. 042,317. [default: all of the footprint]"
 )
 @_PROFILE
@@ -242,6 +251,7 @@ def run(
     survey_checksums: Path | None,
     s3_endpoint: str,
     anchor_csv: Path | None,
+    host_selections: tuple[str, ...],
     tiles: str,
     profile: str,
     workers: int,
@@ -273,6 +283,7 @@ def run(
             "survey_checksums": str(survey_checksums or ""),
             "s3_endpoint": s3_endpoint,
             "anchor_csv": str(anchor_csv or ""),
+            "host_selections": list(host_selections),
             "cosmos_catalog": str(cosmos_catalog or ""),
             "profile": profile,
         },

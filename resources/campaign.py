@@ -43,6 +43,11 @@ class Campaign(dg.ConfigurableResource):
         "empty: <survey root>/catalogs/known-objects.csv.",
     )
     release: str = Field(default="dr10-south", description="Survey release by name.")
+    host_selections: list[str] = Field(
+        default=[],
+        description="Parent selections of which host cutouts are made; empty: all. "
+        "Experiments find no hosts of other selections.",
+    )
     profile: str = Field(default="demo", description="Sizes: demo, full or test.")
     tiles: list[str] = Field(default=[], description="Tiles of the campaign; empty: all of the footprint.")
     reuse: bool = Field(

@@ -55,6 +55,7 @@ def plan_host_units(
     unit_hosts: int,
     profile_max_hosts: int | None,
     include_ids: Collection[str] = (),
+    selections: Collection[str] = SELECTIONS,
 ) -> list[Unit]:
     """Divide the parents of a tile into work units of whole bricks.
 
@@ -78,6 +79,8 @@ def plan_host_units(
         Galaxies taken, by id hash; None for all.
     include_ids : collection of str, optional
         Parents cut even if a quality cut rejects them or the sample is full.
+    selections : collection of str, optional
+        Only parents that one of these takes; by default any of ``SELECTIONS``.
 
     Returns
     -------
@@ -88,13 +91,23 @@ def plan_host_units(
     Raises
     ------
     ConfigError
-        If ``size_px`` or ``unit_hosts`` is not positive.
+        If ``size_px`` or ``unit_hosts`` is not positive, or a selection is unknown.
     """
+    unknown = sorted(set(selections) - set(SELECTIONS))
+    if unknown or not selections:
+        raise ConfigError(
+            describe(
+                "Selections of hosts",
+                field="host_selections",
+                expected=f"some of {list(SELECTIONS)}",
+                got=unknown or "none",
+            )
+        )
     for name, value in (("size_px", size_px), ("unit_hosts", unit_hosts)):
         if value < 1:
             raise ConfigError(describe("Size of host units", field=name, expected="at least 1", got=value))
     settings = open_root(survey_root).settings
-    rows = _sampled(parents, profile_max_hosts, include_ids)
+    rows = _sampled(parents, profile_max_hosts, include_ids, selections)
     rows = rows.sort_by([("brickname", "ascending"), ("host_id", "ascending")])
     names = rows["brickname"].to_pylist()
     listed = frozenset(include_ids)
@@ -178,11 +191,13 @@ def _cut_rows(unit: Unit, release: Release, bricks: pa.Table, rows: dict[str, li
     return HOSTS.table(_host_columns(rows, cutouts, sky, release, size), size)
 
 
-def _sampled(parents: pa.Table, max_hosts: int | None, include_ids: Collection[str]) -> pa.Table:
+def _sampled(
+    parents: pa.Table, max_hosts: int | None, include_ids: Collection[str], selections: Collection[str]
+) -> pa.Table:
     """Keep rejected and listed parents and the ``max_hosts`` others that come first by id hash."""
     ids = parents["host_id"].to_pylist()
     flagged = np.zeros(len(ids), dtype=bool)
-    for selection in SELECTIONS:
+    for selection in selections:
         flagged |= parents[f"is_{selection}"].to_numpy(zero_copy_only=False)
     rejected = pc.not_equal(parents["reject_reason"], "").to_numpy(zero_copy_only=False)
     listed = np.isin(np.array(ids, dtype=object).astype(str), sorted(include_ids))

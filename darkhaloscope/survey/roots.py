@@ -142,7 +142,7 @@ class RemoteRoot(SurveyRoot):
                     field="coadd_cache",
                     expected="a directory on a local disk",
                     got="none",
-                    hint="set coadd_cache; about 130 MB per brick are fetched",
+                    hint="set coadd_cache; about 75 MB per brick are fetched",
                 )
             )
         self.settings = settings

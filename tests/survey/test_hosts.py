@@ -174,3 +174,17 @@ def test_sizes_must_be_positive(sky, tmp_path):
 def test_no_parents_means_no_units(sky, tmp_path):
     root, parents, bricks = sky
     assert plan(root, tmp_path, parents.slice(0, 0), bricks) == []
+
+
+def test_only_hosts_of_the_selections_asked_for_are_cut(sky, tmp_path):
+    root, parents, bricks = sky
+    ids = parents["host_id"].to_pylist()
+    flag = parents.column_names.index("is_lrg_desi")
+    marked = parents.set_column(
+        flag, parents.schema.field(flag), pa.array([i % 2 == 0 for i in range(len(ids))])
+    )
+    units = plan(root, tmp_path, marked, bricks, selections=["lrg_desi"], unit_hosts=100)
+    assert sorted(units[0]["hosts"]["host_id"]) == sorted(ids[::2])
+    for wrong in (["lrg_v9_raw"], []):
+        with pytest.raises(ConfigError, match="host_selections"):
+            plan(root, tmp_path, parents, bricks, selections=wrong)
