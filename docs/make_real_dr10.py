@@ -1,10 +1,10 @@
-"""Write bytes and times into ``docs/real-dr10.md`` from recorded benchmarks and the survey's file sizes.
+r"""Write bytes and times into ``docs/real-dr10.md`` from recorded benchmarks and the survey's file sizes.
 
     python benchmarks/bench_sweeps.py --json sweeps.json
     python benchmarks/bench_cutouts.py --json cutouts.json
     python benchmarks/bench_inject.py --json inject.json
     python benchmarks/bench_bank.py --json bank.json
-    python -m docs.make_real_dr10 --summary runs/demo/summary.json \\
+    python -m docs.make_real_dr10 --summary runs/demo/summary.json \
         sweeps.json cutouts.json inject.json bank.json
 
 Without arguments the record that is kept, ``docs/real-dr10.json``, is used. A time
@@ -52,6 +52,15 @@ BANK_GALAXIES = {"23.5": 56_062, "25.2": 87_798}
 """Galaxies of the COSMOS training samples."""
 
 LINK_MB_S = 100.0
+
+_TEXT = (
+    "One tile: {tile:.1f} deg², {tile_bricks:,.0f} bricks, {tile_sweeps:.1f} sweeps. The footprint: at most "
+    "{footprint:,.0f} deg² with g, r and z, {bricks:,.0f} bricks, {tiles:,.0f} tiles' worth, {sweeps:,} sweeps."
+)
+_LINK = (
+    "Behind a network all sweeps, photo-z sweeps and coadds above travel once: {tile} for the tile, {footprint} "
+    "for the footprint; at {speed:.0f} MB/s that is {hours:.1f} hours and {days:.1f} days."
+)
 
 
 @click.command(help=__doc__)
@@ -146,7 +155,8 @@ def numbers(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     size, rate = inject["bytes_per_stamp"], inject["stamps_per_s_per_core"]
     rows.append(
         _row("stamps of gen6, lrg_v3_raw", stamps * size, stamps / rate,
-             f"{record['stamps_per_host']:.2f} stamps/host, {size / 1e3:.0f} kB each; stamps / {rate:.0f} stamps/s",
+             f"{record['stamps_per_host']:.2f} stamps/host, {size / 1e3:.0f} kB each; "
+             f"stamps / {rate:.0f} stamps/s",
              stamps)
     )  # fmt: skip
     return rows
@@ -164,16 +174,23 @@ def _row(step: str, size: Any, seconds: Any, known: str, count: Any = None) -> d
 
 def block(record: Mapping[str, Any]) -> str:
     """Return the tables of a record."""
-    areas = (tile_deg2(), FOOTPRINT_DEG2)
+    tile, footprint = tile_deg2(), FOOTPRINT_DEG2
     lines = [
-        f"One tile: {areas[0]:.1f} deg², {areas[0] / BRICK_DEG2:,.0f} bricks, {sweeps_per_tile():.1f} sweeps. "
-        f"The footprint: at most {areas[1]:,.0f} deg² with g, r and z, {areas[1] / BRICK_DEG2:,.0f} bricks, "
-        f"{areas[1] / areas[0]:,.0f} tiles' worth, {SWEEPS:,} sweeps.",
+        _TEXT.format(
+            tile=tile,
+            tile_bricks=tile / BRICK_DEG2,
+            tile_sweeps=sweeps_per_tile(),
+            footprint=footprint,
+            bricks=footprint / BRICK_DEG2,
+            tiles=footprint / tile,
+            sweeps=SWEEPS,
+        ),
         "",
         "| step | one tile | CPU time | footprint | CPU time | measurement x count |",
         "|---|---|---|---|---|---|",
     ]
-    for row in numbers(record):
+    rows = numbers(record)
+    for row in rows:
         cells = []
         for k in range(2):
             count = "" if row["count"] is None else f"{_count(row['count'][k])}, "
@@ -184,21 +201,19 @@ def block(record: Mapping[str, Any]) -> str:
         f"{count:,} galaxies of the {name} sample: {_time(count / rate / 3600.0)}"
         for name, count in BANK_GALAXIES.items()
     )
-    fetched = numbers(record)[:3]
-    total = np.sum([row["bytes"] for row in fetched], axis=0)
-    lines += [
-        "",
-        f"The source bank is built once, at {rate:.0f} galaxies/s of one core: {galaxies}.",
-        "",
-        f"Behind a network all sweeps, photo-z sweeps and coadds above travel once: {_bytes(total[0])} for the tile, "
-        f"{_bytes(total[1])} for the footprint; at {LINK_MB_S:.0f} MB/s that is "
-        f"{total[0] / LINK_MB_S / 3.6e9:.1f} hours and {total[1] / LINK_MB_S / 8.64e10:.1f} days.",
-        "",
-        f"Largest memory of a process: {record['sweeps']['peak_mb']:.0f} MB reading sweeps, "
-        f"{max(row['unit_peak_mb'] for row in record['cutouts']['densities']):.0f} MB cutting.",
-        "",
-    ]
-    return "\n".join(lines)
+    total = np.sum([row["bytes"] for row in rows[:3]], axis=0)
+    link = _LINK.format(
+        tile=_bytes(total[0]),
+        footprint=_bytes(total[1]),
+        speed=LINK_MB_S,
+        hours=total[0] / LINK_MB_S / 3.6e9,
+        days=total[1] / LINK_MB_S / 8.64e10,
+    )
+    reading = record["sweeps"]["peak_mb"]
+    cutting = max(row["unit_peak_mb"] for row in record["cutouts"]["densities"])
+    bank = f"The source bank is built once, at {rate:.0f} galaxies/s of one core: {galaxies}."
+    memory = f"Largest memory of a process: {reading:.0f} MB reading sweeps, {cutting:.0f} MB cutting."
+    return "\n".join([*lines, "", bank, "", link, "", memory, ""])
 
 
 def _bytes(size: float) -> str:

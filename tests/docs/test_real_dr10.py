@@ -62,8 +62,8 @@ def test_every_command_runs_and_all_roots_give_the_same_hosts(world, tmp_path, m
         }
         tile = ""
         for number, command in reversed(list(enumerate(COMMANDS))):
-            # The footprint first: it says which tiles there are. Caches and stores apart.
-            root = tmp_path / str(number)
+            # The footprint first: it says which tiles there are. Remote roots have stores of their own.
+            root = tmp_path / ("local" if number in (0, 3) else str(number))
             places |= {"/scratch/dr10": str(tmp_path / f"cache-{number}"), "278": tile}
             places |= {"runs/dr10": str(root), "runs/dr10-278": str(root)}
             arguments = [places.get(word, word) for word in command[1:]]
