@@ -7,6 +7,7 @@ cut stays as a row with its status.
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Collection
 from itertools import pairwise
@@ -42,6 +43,8 @@ WRITE_ROWS = 128
 _SAMPLE_SEED = 0
 _BRICK_COLUMNS = ("brickname", "ra", "dec", "ra1", "ra2", "dec1", "dec2")
 _REACH_DEG = 0.05
+_COPIED = ("host_id", "ra", "dec", "tile", "type", "shape_r_arcsec", "ebv", "reject_reason")
+_CARRIED_BY_BAND = ("psfdepth_{b}_mag", "nobs_{b}", "flux_{b}_nmgy")
 
 
 def plan_host_units(
@@ -108,7 +111,10 @@ def plan_host_units(
             raise ConfigError(describe("Size of host units", field=name, expected="at least 1", got=value))
     settings = open_root(survey_root).settings
     rows = _sampled(parents, profile_max_hosts, include_ids, selections)
-    rows = rows.sort_by([("brickname", "ascending"), ("host_id", "ascending")])
+    carried = [*_COPIED, *REDSHIFTS, *(f"is_{name}" for name in SELECTIONS), "brickname"]
+    carried += [name.replace("{b}", b) for name in _CARRIED_BY_BAND for b in release.bands]
+    # A tile has hundreds of thousands of hosts: what no cutout needs does not become JSON.
+    rows = rows.select(carried).sort_by([("brickname", "ascending"), ("host_id", "ascending")])
     names = rows["brickname"].to_pylist()
     listed = frozenset(include_ids)
     units: list[Unit] = []
@@ -265,8 +271,7 @@ def _host_columns(
     for i in np.flatnonzero(ok):
         image[i], invvar[i] = cutouts[i].image, cutouts[i].invvar
         mask[i] = cutouts[i].maskbits  # type: ignore[assignment]  # a cutout with status ok has all planes
-    copied = ["host_id", "ra", "dec", "tile", "type", "shape_r_arcsec", "ebv", "reject_reason"]
-    data: dict[str, Any] = {name: _plain(hosts[name]) for name in copied}
+    data: dict[str, Any] = {name: _plain(hosts[name]) for name in _COPIED}
     data |= {f"is_{selection}": hosts[f"is_{selection}"] for selection in SELECTIONS}
     data |= {
         "brickname": [c.brickname for c in cutouts],
@@ -303,7 +308,11 @@ def _json_columns(table: pa.Table) -> dict[str, list[Any]]:
     """Return columns as JSON values; NaN becomes None."""
     return {
         name: [
-            None if isinstance(value, float) and not math.isfinite(value) else value
+            sys.intern(value)  # a tile's name once, not once per host
+            if isinstance(value, str)
+            else None
+            if isinstance(value, float) and not math.isfinite(value)
+            else value
             for value in table[name].to_pylist()
         ]
         for name in table.column_names
