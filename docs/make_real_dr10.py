@@ -55,7 +55,8 @@ LINK_MB_S = 100.0
 
 _TEXT = (
     "One tile: {tile:.1f} deg², {tile_bricks:,.0f} bricks, {tile_sweeps:.1f} sweeps. "
-    "The footprint: at most {footprint:,.0f} deg² with g, r and z, {bricks:,.0f} bricks, {tiles:,.0f} tiles' worth, {sweeps:,} sweeps."
+    "The footprint: at most {footprint:,.0f} deg² with g, r and z, {bricks:,.0f} bricks, "
+    "{tiles:,.0f} tiles' worth, {sweeps:,} sweeps."
 )
 _LINK = (
     "Behind a network all sweeps, photo-z sweeps and coadds above travel once: {tile} for the tile, "
