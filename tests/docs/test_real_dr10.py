@@ -6,6 +6,7 @@ as far as the stamps; what comes after reads no survey file but for the anchors.
 
 import re
 import shlex
+import shutil
 
 import pytest
 import s3_server
@@ -62,8 +63,11 @@ def test_every_command_runs_and_all_roots_give_the_same_hosts(world, tmp_path, m
         }
         tile = ""
         for number, command in reversed(list(enumerate(COMMANDS))):
-            # The footprint first: it says which tiles there are. Remote roots have stores of their own.
+            # The footprint first: it says which tiles there are. Remote roots have stores of their
+            # own, with the bank that is built by then.
             root = tmp_path / ("local" if number in (0, 3) else str(number))
+            if number in (1, 2):
+                shutil.copytree(tmp_path / "local/store/cosmos_bank", root / "store/cosmos_bank")
             places |= {"/scratch/dr10": str(tmp_path / f"cache-{number}"), "278": tile}
             places |= {"runs/dr10": str(root), "runs/dr10-278": str(root)}
             arguments = [places.get(word, word) for word in command[1:]]
