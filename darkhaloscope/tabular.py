@@ -10,9 +10,11 @@ pixels themselves. All else is plain zstd. Equal tables give equal bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,13 +24,20 @@ from numpy.typing import NDArray
 
 from darkhaloscope.artifacts import Part, atomic_path
 from darkhaloscope.errors import DataError, MissingDataError, describe
-from darkhaloscope.hashing import sha256_file
+from darkhaloscope.parquet.file import PixelFile
+from darkhaloscope.parquet.pages import Page, make_page, page_rows
 from darkhaloscope.schema import TableSchema
 from darkhaloscope.schema.columns import ROW_GROUP_ROWS
 
 _PLAIN_ROW_GROUP_ROWS = 1 << 17
-_PAGE_BYTES = 1 << 22  # bytes of one significance lie together, and compress better, in large pages
 _ZSTD_LEVEL = 1
+_STORED: Mapping[str, tuple[bool, int | None]] = MappingProxyType(
+    {"noise": (True, _ZSTD_LEVEL), "map": (False, _ZSTD_LEVEL), "raw": (False, None)}
+)
+"""Of each form of pixels, whether bytes are split by significance, and how they are compressed."""
+
+# Seventy columns of a few hundred rows: what a codec takes to start counts more than what it saves.
+_COMPRESSION = "snappy"
 _SHAPE, _VALUE_TYPE = b"shape", b"value_type"
 
 
@@ -48,10 +57,16 @@ class TableWriter:
         self.part: Part | None = None
         self._path = path
         self._schema = schema
-        self._file: pq.ParquetWriter | None = None
+        self._pixels = {column.name: _STORED[column.stored] for column in schema.pixel_columns()}
+        self._group_rows = schema.row_group_rows if self._pixels else _PLAIN_ROW_GROUP_ROWS
+        self._file: PixelFile | None = None
+        self._waiting: list[pa.Table] = []
+        self._pages: dict[str, list[Page]] = {name: [] for name in self._pixels}
 
     def write(self, table: pa.Table) -> None:
         """Validate a table and append it.
+
+        Pixels are encoded at once and wait, in that form, until a row group is full.
 
         Raises
         ------
@@ -59,17 +74,48 @@ class TableWriter:
             If the table does not match the schema.
         """
         self._schema.validate(table)
-        stored = _to_file(table, self._schema)
         if self._file is None:
-            self._file = pq.ParquetWriter(self._path, stored.schema, **_options(self._schema))
-        pixels = self._schema.pixel_columns()
-        self._file.write_table(stored, self._schema.row_group_rows if pixels else _PLAIN_ROW_GROUP_ROWS)
+            stored = _to_file(table.slice(0, 0), self._schema).schema
+            self._file = PixelFile(self._path, stored, self._pixels, _COMPRESSION)
+        start = 0
+        while start < table.num_rows:
+            free = self._group_rows - sum(waiting.num_rows for waiting in self._waiting)
+            self._take(self._file, table.slice(start, free))
+            start += free
         self.rows += table.num_rows
 
+    def _take(self, file: PixelFile, table: pa.Table) -> None:
+        """Encode rows that fit into the row group that is being made."""
+        for name, leaf in file.leaves.items():
+            array = _one_array(table, name)
+            valid = array.is_valid().to_numpy(zero_copy_only=False)
+            slots = pixel_slots(table, name)
+            step = page_rows(slots[:1].nbytes)
+            for start in range(0, len(slots), step):
+                here, use = slots[start : start + step], valid[start : start + step]
+                self._pages[name].append(make_page(leaf, here if use.all() else here[use], use))
+        self._waiting.append(table.drop_columns(list(self._pixels)) if self._pixels else table)
+        if sum(waiting.num_rows for waiting in self._waiting) == self._group_rows:
+            self._flush(file)
+
+    def _flush(self, file: PixelFile) -> None:
+        """Write the rows that wait as a row group."""
+        if self._waiting:
+            file.write_group(pa.concat_tables(self._waiting), self._pages)
+        self._waiting, self._pages = [], {name: [] for name in self._pixels}
+
     def close(self) -> None:
-        """Write the footer."""
+        """Write what waits and the footer."""
+        if self._file is None:
+            return
+        self._flush(self._file)
+        size, sha256 = self._file.close()
+        self.part = Part(self._path.name, size, sha256, self.rows)
+
+    def abandon(self) -> None:
+        """Give up a file that cannot be completed."""
         if self._file is not None:
-            self._file.close()
+            self._file.abandon()
 
 
 @contextmanager
@@ -95,11 +141,13 @@ def open_writer(path: str | Path, schema: TableSchema) -> Iterator[TableWriter]:
         writer = TableWriter(temporary, schema)
         try:
             yield writer
-        finally:
-            writer.close()
-        if not temporary.is_file():
+        except BaseException:
+            writer.abandon()
+            raise
+        writer.close()
+        if writer.part is None:
             raise DataError(describe("Nothing was written", file=path, expected="at least one table"))
-        writer.part = Part(path.name, temporary.stat().st_size, sha256_file(temporary), writer.rows)
+        writer.part = replace(writer.part, path=path.name)
 
 
 def write_table(path: str | Path, schema: TableSchema, table: pa.Table) -> Part:
@@ -299,23 +347,6 @@ def pixel_slots(table: pa.Table, name: str) -> NDArray[Any]:
     dtype = np.dtype(tensor.value_type.to_pandas_dtype())
     flat = np.frombuffer(values or b"", dtype, len(array) * width, offset * width * dtype.itemsize)
     return flat.reshape(len(array), *tensor.shape)
-
-
-def _options(schema: TableSchema) -> dict[str, Any]:
-    """Return how the columns of a schema are encoded."""
-    split = [f"{c.name}.list.element" for c in schema.pixel_columns() if c.stored == "noise"]
-    raw = {c.name for c in schema.pixel_columns() if c.stored == "raw"}
-    leaves = [name for name in schema.names() if f"{name}.list.element" not in split] + split
-    zstd = [name for name in leaves if name not in raw]
-    return {
-        "compression": {name: "zstd" if name in zstd else "none" for name in leaves},
-        "compression_level": dict.fromkeys(zstd, _ZSTD_LEVEL),
-        "use_dictionary": False,
-        "write_statistics": False,
-        "data_page_size": _PAGE_BYTES,
-        "column_encoding": dict.fromkeys(split, "BYTE_STREAM_SPLIT") if split else None,
-        "store_schema": True,
-    }
 
 
 def _to_file(table: pa.Table, schema: TableSchema) -> pa.Table:
