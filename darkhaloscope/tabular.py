@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from darkhaloscope.artifacts import Part, atomic_path
 from darkhaloscope.errors import DataError, MissingDataError, describe
 from darkhaloscope.parquet.file import PixelFile
 from darkhaloscope.parquet.pages import Page, make_page, page_rows
+from darkhaloscope.parquet.view import PixelView
 from darkhaloscope.schema import TableSchema
 from darkhaloscope.schema.columns import ROW_GROUP_ROWS
 
@@ -252,11 +253,7 @@ def pixels(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[Any]:
 
 
 def read_row_groups(
-    path: str | Path,
-    rows: Sequence[int] | NDArray[np.intp],
-    columns: Sequence[str],
-    *,
-    as_stored: bool = False,
+    path: str | Path, rows: Sequence[int] | NDArray[np.intp], columns: Sequence[str]
 ) -> Iterator[tuple[pa.Table, NDArray[np.intp]]]:
     """Stream the row groups of a file that hold the given rows.
 
@@ -268,9 +265,6 @@ def read_row_groups(
         Rows of the file, ascending.
     columns : sequence of str
         Columns to read.
-    as_stored : bool
-        Leave pixels in the form they have in the file, which is quicker;
-        :func:`pixel_slots` reads both.
 
     Yields
     ------
@@ -286,25 +280,131 @@ def read_row_groups(
     DataError
         If it is not readable Parquet, or lacks a column or a row.
     """
-    wanted = np.asarray(rows, dtype=np.intp)
     with _open(Path(path)) as file:
-        if len(wanted) and wanted[-1] >= file.metadata.num_rows:
-            raise DataError(
-                describe(
-                    "Row beyond the end of a table",
-                    file=path,
-                    row=int(wanted[-1]),
-                    expected=f"{file.metadata.num_rows} rows",
+        names = _checked(file, path, columns)
+        for group, inside in _groups_of(file, path, rows):
+            yield _from_file(file.read_row_group(group, columns=names, use_threads=False)), inside
+
+
+class PixelGroup(NamedTuple):
+    """Some columns of a row group.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        Columns that are not pixels.
+    rows : ndarray of int
+        The rows that were asked for, counted from the first of the group.
+    pixels : list of ndarray, each of shape (m, planes, size, size) or (m, size, size)
+        Pixels of the rows of the group that have some, read-only, for as long
+        as the next group is not asked for.
+    at : ndarray of int
+        Place of every row of the group among those with pixels, -1 for a row without.
+    """
+
+    table: pa.Table
+    rows: NDArray[np.intp]
+    pixels: list[NDArray[Any]]
+    at: NDArray[np.intp]
+
+
+def look_at_pixels(
+    path: str | Path,
+    rows: Sequence[int] | NDArray[np.intp],
+    columns: Sequence[str],
+    pixel_columns: Sequence[str],
+) -> Iterator[PixelGroup]:
+    """Stream the row groups that hold the given rows, with pixels where they lie in the file.
+
+    For pixels that are stored as bytes, of which only a part is used.
+
+    Parameters
+    ----------
+    path : path
+        One file.
+    rows : sequence of int
+        Rows of the file, ascending.
+    columns : sequence of str
+        Columns without pixels.
+    pixel_columns : sequence of str
+        Columns whose form in a file is "raw" or "map"; a row has all of them or none.
+
+    Raises
+    ------
+    MissingDataError
+        If the file does not exist.
+    DataError
+        If it is not readable Parquet, or lacks a column or a row, or its pixels
+        are stored otherwise.
+    """
+    with _open(Path(path)) as file:
+        names = _checked(file, path, columns)
+        _checked(file, path, pixel_columns)
+        tensors = [_stored_tensor(file, path, name) for name in pixel_columns]
+        groups = list(_groups_of(file, path, rows))
+        table = file.read_row_groups([group for group, _ in groups], columns=names, use_threads=False)
+        start = 0
+        with PixelView(Path(path), file.metadata) as view:
+            for group, inside in groups:
+                count = file.metadata.row_group(group).num_rows
+                stored = [view.read(group, name) for name in pixel_columns]
+                valid = stored[0].valid
+                if not all(np.array_equal(valid, other.valid) for other in stored):
+                    raise DataError(
+                        describe(
+                            "Rows with some of their pixels", file=path, row=start, expected="all or none"
+                        )
+                    )
+                yield PixelGroup(
+                    table.slice(start, count),
+                    inside,
+                    [_as_pixels(pixels, tensor) for (pixels, _), tensor in zip(stored, tensors, strict=True)],
+                    np.where(valid, np.cumsum(valid) - 1, -1),
                 )
+                view.forget(group)
+                start += count
+
+
+def _groups_of(
+    file: pq.ParquetFile, path: str | Path, rows: Sequence[int] | NDArray[np.intp]
+) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Yield the row groups that hold rows of a file, and which of their own rows these are."""
+    wanted = np.asarray(rows, dtype=np.intp)
+    if len(wanted) and wanted[-1] >= file.metadata.num_rows:
+        raise DataError(
+            describe(
+                "Row beyond the end of a table",
+                file=path,
+                row=int(wanted[-1]),
+                expected=f"{file.metadata.num_rows} rows",
             )
-        names, start = _checked(file, path, columns), 0
-        for group in range(file.metadata.num_row_groups):
-            stop = start + file.metadata.row_group(group).num_rows
-            inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)] - start
-            if len(inside):
-                table = file.read_row_group(group, columns=names, use_threads=False)
-                yield table if as_stored else _from_file(table), inside
-            start = stop
+        )
+    start = 0
+    for group in range(file.metadata.num_row_groups):
+        stop = start + file.metadata.row_group(group).num_rows
+        inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)] - start
+        if len(inside):
+            yield group, inside
+        start = stop
+
+
+def _stored_tensor(file: pq.ParquetFile, path: str | Path, name: str) -> pa.DataType:
+    """Return the tensor type of a column that is stored as bytes."""
+    field = file.schema_arrow.field(name)
+    tensor = _tensor_of(field)
+    if tensor is None:
+        raise DataError(
+            describe("Pixels are stored otherwise", file=path, field=name, expected="bytes", got=field.type)
+        )
+    return tensor
+
+
+def _as_pixels(stored: NDArray[np.uint8], tensor: pa.DataType) -> NDArray[Any]:
+    """See bytes as pixels; they are copied if they begin at an odd place."""
+    dtype = np.dtype(tensor.value_type.to_pandas_dtype())
+    if stored.ctypes.data % dtype.itemsize:
+        stored = stored.copy()
+    return stored.view(dtype).reshape(len(stored), *tensor.shape)
 
 
 def _one_array(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
@@ -326,7 +426,7 @@ def pixel_slots(table: pa.Table, name: str) -> NDArray[Any]:
     Parameters
     ----------
     table : pyarrow.Table
-        In memory, or as stored in a file (:func:`read_row_groups`).
+        In memory.
     name : str
         Pixel column.
 
@@ -336,13 +436,9 @@ def pixel_slots(table: pa.Table, name: str) -> NDArray[Any]:
         Read-only.
     """
     array = _one_array(table, name)
-    stored = _tensor_of(table.schema.field(name))
-    if stored is not None:
-        tensor, values, offset = stored, array.buffers()[1], array.offset
-    else:
-        tensor, storage = array.type, array.storage
-        child = storage.values
-        values, offset = child.buffers()[1], storage.offset + child.offset // tensor.storage_type.list_size
+    tensor, storage = array.type, array.storage
+    child = storage.values
+    values, offset = child.buffers()[1], storage.offset + child.offset // tensor.storage_type.list_size
     width = tensor.storage_type.list_size
     dtype = np.dtype(tensor.value_type.to_pandas_dtype())
     flat = np.frombuffer(values or b"", dtype, len(array) * width, offset * width * dtype.itemsize)

@@ -32,6 +32,7 @@ _PHYSICAL = {
     "BYTE_ARRAY": 6,
     "FIXED_LEN_BYTE_ARRAY": 7,
 }
+_ALIGNMENT = 64
 _CODECS = {"none": 0, "snappy": 1, "zstd": 6}
 
 
@@ -134,6 +135,11 @@ class PixelFile:
         self._writer.write_table(others, others.num_rows)
         chunks: dict[str, Chunk] = {}
         for name in self.leaves:
+            if self.leaves[name].level is None and not self.leaves[name].split:
+                # Pixels as they are begin at a whole number, to be used where they lie.
+                gap = -(self._sink.bytes + len(pages[name][0].front)) % _ALIGNMENT
+                self._sink.write(bytes(gap))
+                self._pages_bytes += gap
             chunks[name] = pages_of(pages[name], self._sink.bytes)
             for page in pages[name]:
                 self._sink.write(page.front)
