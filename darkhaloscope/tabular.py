@@ -25,17 +25,16 @@ from numpy.typing import NDArray
 from darkhaloscope.artifacts import Part, atomic_path
 from darkhaloscope.errors import DataError, MissingDataError, describe
 from darkhaloscope.parquet.file import PixelFile
-from darkhaloscope.parquet.pages import Page, make_page, page_rows
+from darkhaloscope.parquet.pages import Form, Page, make_page, page_rows
 from darkhaloscope.parquet.view import PixelView
 from darkhaloscope.schema import TableSchema
 from darkhaloscope.schema.columns import ROW_GROUP_ROWS
 
-_PLAIN_ROW_GROUP_ROWS = 1 << 17
 _ZSTD_LEVEL = 1
-_STORED: Mapping[str, tuple[bool, int | None]] = MappingProxyType(
-    {"noise": (True, _ZSTD_LEVEL), "map": (False, _ZSTD_LEVEL), "raw": (False, None)}
+_STORED: Mapping[str, Form] = MappingProxyType(
+    {"noise": Form(True, _ZSTD_LEVEL), "map": Form(False, _ZSTD_LEVEL), "raw": Form(False, None)}
 )
-"""Of each form of pixels, whether bytes are split by significance, and how they are compressed."""
+"""Pixels as their schema says they are stored."""
 
 # Seventy columns of a few hundred rows: what a codec takes to start counts more than what it saves.
 _COMPRESSION = "snappy"
@@ -59,7 +58,7 @@ class TableWriter:
         self._path = path
         self._schema = schema
         self._pixels = {column.name: _STORED[column.stored] for column in schema.pixel_columns()}
-        self._group_rows = schema.row_group_rows if self._pixels else _PLAIN_ROW_GROUP_ROWS
+        self._group_rows = schema.rows_per_group
         self._file: PixelFile | None = None
         self._waiting: list[pa.Table] = []
         self._pages: dict[str, list[Page]] = {name: [] for name in self._pixels}
@@ -361,7 +360,7 @@ def look_at_pixels(
                     [_as_pixels(pixels, tensor) for (pixels, _), tensor in zip(stored, tensors, strict=True)],
                     np.where(valid, np.cumsum(valid) - 1, -1),
                 )
-                view.forget(group)
+                view.forget()
                 start += count
 
 
@@ -404,7 +403,8 @@ def _as_pixels(stored: NDArray[np.uint8], tensor: pa.DataType) -> NDArray[Any]:
     dtype = np.dtype(tensor.value_type.to_pandas_dtype())
     if stored.ctypes.data % dtype.itemsize:
         stored = stored.copy()
-    return stored.view(dtype).reshape(len(stored), *tensor.shape)
+    seen: NDArray[Any] = stored.view(dtype).reshape(len(stored), *tensor.shape)
+    return seen
 
 
 def _one_array(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from darkhaloscope.parquet import thrift
-from darkhaloscope.parquet.pages import RLE, Chunk, Leaf, Page, encoding_of, pages_of
+from darkhaloscope.parquet.pages import RLE, Chunk, Form, Leaf, Page, encoding_of, pages_of
 from darkhaloscope.parquet.thrift import I32Value
 
 _MAGIC = b"PAR1"
@@ -99,9 +99,8 @@ class PixelFile:
         The file.
     schema : pyarrow.Schema
         All columns as they are stored; only the pixel columns may be nested.
-    pixels : mapping of str to (bool, int or None)
-        Pixel columns: whether their bytes are split by significance, and the
-        zstd level or None.
+    pixels : mapping of str to Form
+        How the pixels of each pixel column are stored.
     compression : str
         Of the other columns.
     """
@@ -110,7 +109,7 @@ class PixelFile:
         self,
         path: Path,
         schema: pa.Schema,
-        pixels: Mapping[str, tuple[bool, int | None]],
+        pixels: Mapping[str, Form],
         compression: str,
     ) -> None:
         self._layout = _layout(schema.serialize().to_pybytes(), tuple(pixels.items()), compression)
@@ -135,7 +134,7 @@ class PixelFile:
         self._writer.write_table(others, others.num_rows)
         chunks: dict[str, Chunk] = {}
         for name in self.leaves:
-            if self.leaves[name].level is None and not self.leaves[name].split:
+            if self.leaves[name].form.level is None and not self.leaves[name].form.split:
                 # Pixels as they are begin at a whole number, to be used where they lie.
                 gap = -(self._sink.bytes + len(pages[name][0].front)) % _ALIGNMENT
                 self._sink.write(bytes(gap))
@@ -197,9 +196,7 @@ class PixelFile:
                 )
             )
             at += 1
-        columns = [
-            front + _chunk(chunk) for front, chunk in zip(self._layout.columns, chunks, strict=True)
-        ]
+        columns = [front + _chunk(chunk) for front, chunk in zip(self._layout.columns, chunks, strict=True)]
         rest = thrift.encode(
             {
                 2: sum(chunk.raw_bytes for chunk in chunks),
@@ -253,7 +250,7 @@ def _chunk(chunk: Chunk) -> bytes:
 
 
 @lru_cache(maxsize=16)
-def _layout(schema: bytes, pixels: tuple[tuple[str, tuple[bool, int | None]], ...], compression: str) -> _Layout:
+def _layout(schema: bytes, pixels: tuple[tuple[str, Form], ...], compression: str) -> _Layout:
     """Let Arrow write an empty file of a schema and take its footer apart."""
     sink = pa.BufferOutputStream()
     columns = pa.ipc.read_schema(pa.py_buffer(schema))
@@ -265,7 +262,7 @@ def _layout(schema: bytes, pixels: tuple[tuple[str, tuple[bool, int | None]], ..
     for leaf in _leaves(pq.ParquetFile(pa.BufferReader(data)).schema, columns, dict(pixels)):
         if leaf.path[0] in dict(pixels):
             leaves[leaf.path[0]] = leaf
-            codec = "none" if leaf.level is None else "zstd"
+            codec = "none" if leaf.form.level is None else "zstd"
         else:
             codec = compression
         fronts.append(_front(leaf, _CODECS[codec]))
@@ -290,24 +287,21 @@ def _front(leaf: Leaf, codec: int) -> bytes:
     return chunk[:-2]  # both structs go on
 
 
-def _leaves(
-    found: pq.ParquetSchema, columns: pa.Schema, pixels: Mapping[str, tuple[bool, int | None]]
-) -> Iterator[Leaf]:
+def _leaves(found: pq.ParquetSchema, columns: pa.Schema, pixels: Mapping[str, Form]) -> Iterator[Leaf]:
     """Yield how each column is written, in order."""
     for at in range(len(found.names)):
         column = found.column(at)
         path = tuple(column.path.split("."))
         kind = columns.field(path[0]).type
         kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-        split, level = pixels.get(path[0], (False, None))
+        form = pixels.get(path[0], Form(split=False, level=None))
         yield Leaf(
             path,
             _PHYSICAL[column.physical_type],
             kind.list_size if pa.types.is_fixed_size_list(kind) else 1,
             column.max_repetition_level,
             column.max_definition_level,
-            split,
-            level,
+            form,
         )
 
 

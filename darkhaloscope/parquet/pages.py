@@ -21,11 +21,26 @@ from darkhaloscope.parquet.thrift import I32Value
 PLAIN, RLE, BYTE_STREAM_SPLIT = 0, 3, 9
 _DATA_PAGE_V2 = 3
 PAGE_BYTES = 1 << 22
-"""Most bytes of values in a page: those of one significance lie together, and compress better, in large pages."""
+"""Most bytes of values in a page; bytes of one significance compress better in large pages."""
 
 
 _PIECE = 1 << 16  # pixels that stay in the processor's cache while they are split
 _scratch = threading.local()
+
+
+class Form(NamedTuple):
+    """What is done with pixels on their way into a file.
+
+    Attributes
+    ----------
+    split : bool
+        Whether bytes are grouped by significance.
+    level : int or None
+        Level of zstd, None for bytes as they are.
+    """
+
+    split: bool
+    level: int | None
 
 
 class Leaf(NamedTuple):
@@ -41,10 +56,8 @@ class Leaf(NamedTuple):
         Values per row: pixels of a list, or 1 for bytes.
     repetition, definition : int
         Greatest levels of the column.
-    split : bool
-        Whether bytes are grouped by significance.
-    level : int or None
-        Level of zstd, None for bytes as they are.
+    form : Form
+        What is done with the values.
     """
 
     path: tuple[str, ...]
@@ -52,8 +65,7 @@ class Leaf(NamedTuple):
     width: int
     repetition: int
     definition: int
-    split: bool
-    level: int | None
+    form: Form
 
 
 class Page(NamedTuple):
@@ -96,12 +108,12 @@ def make_page(leaf: Leaf, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Pag
     valid : ndarray of bool, shape (n,)
         Which rows have pixels; m of them.
     """
-    values = split_bytes(pixels) if leaf.split else np.ascontiguousarray(pixels)
+    values = split_bytes(pixels) if leaf.form.split else np.ascontiguousarray(pixels)
     # Arrow's buffer of an empty array has no address; none is needed.
     body: Any = pa.py_buffer(values) if values.size else b""
-    if leaf.level is not None:
-        body = pa.Codec("zstd", leaf.level).compress(body)
-    elif leaf.split:
+    if leaf.form.level is not None:
+        body = pa.Codec("zstd", leaf.form.level).compress(body)
+    elif leaf.form.split:
         body = bytes(body)  # the memory serves the next page
     return _page(leaf, body, values.nbytes, valid)
 
@@ -147,7 +159,7 @@ def _page(leaf: Leaf, body: Any, raw: int, valid: NDArray[np.bool_]) -> Page:
                 4: I32Value(encoding_of(leaf)),
                 5: I32Value(len(definition)),
                 6: I32Value(len(repetition)),
-                7: leaf.level is not None,
+                7: leaf.form.level is not None,
             },
         }
     )
@@ -167,7 +179,7 @@ def pages_of(pages: Sequence[Page], offset: int) -> Chunk:
 
 def encoding_of(leaf: Leaf) -> int:
     """Return Parquet's number of the encoding of a column's values."""
-    return BYTE_STREAM_SPLIT if leaf.split else PLAIN
+    return BYTE_STREAM_SPLIT if leaf.form.split else PLAIN
 
 
 def levels(leaf: Leaf, valid: NDArray[np.bool_]) -> tuple[bytes, bytes]:
@@ -176,17 +188,20 @@ def levels(leaf: Leaf, valid: NDArray[np.bool_]) -> tuple[bytes, bytes]:
     A row with pixels is ``width`` entries of the greatest definition level, of
     which all but the first repeat; a row without is one entry of level 0.
     """
+    everywhere = bool(valid.all())
     repetition = b""
     if leaf.repetition:
         row = _run(1, 0) + (_run(leaf.width - 1, 1) if leaf.width > 1 else b"")
-        repetition = b"".join(row if here else _run(1, 0) for here in valid.tolist())
+        missing = _run(1, 0)
+        repetition = row * len(valid) if everywhere else b"".join(row if v else missing for v in valid)
     if not leaf.definition:
         return repetition, b""
-    edges = np.flatnonzero(np.diff(valid)) + 1
-    runs = []
-    for part in np.split(valid, edges):
-        if part.size:
-            runs.append(_run(part.size * leaf.width, leaf.definition) if part[0] else _run(part.size, 0))
+    if everywhere:
+        return repetition, _run(len(valid) * leaf.width, leaf.definition) if len(valid) else b""
+    runs = [
+        _run(part.size * leaf.width, leaf.definition) if part[0] else _run(part.size, 0)
+        for part in np.split(valid, np.flatnonzero(np.diff(valid)) + 1)
+    ]
     return repetition, b"".join(runs)
 
 

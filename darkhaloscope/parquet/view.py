@@ -56,6 +56,7 @@ class PixelView:
         self._column = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
         with open(path, "rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._seen: list[int] = []
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +80,7 @@ class PixelView:
         column = self._metadata.schema.column(at)
         codec = chunk.compression.lower()
         width, start, left = column.length, chunk.data_page_offset, chunk.num_values
+        self._seen += [start, start + chunk.total_compressed_size]
         values, valid = [], []
         while left > 0:
             page = self._page(start, codec, column.max_definition_level, name)
@@ -89,12 +91,12 @@ class PixelView:
             return Stored(values[0], valid[0])
         return Stored(np.concatenate(values), np.concatenate(valid))
 
-    def forget(self, group: int) -> None:
-        """Return the memory of the pages of a row group, which the map holds, to the system."""
-        chunks = [self._metadata.row_group(group).column(at) for at in self._column.values()]
-        first = min(chunk.data_page_offset for chunk in chunks) // mmap.PAGESIZE * mmap.PAGESIZE
-        last = max(chunk.data_page_offset + chunk.total_compressed_size for chunk in chunks)
-        self._map.madvise(mmap.MADV_DONTNEED, first, last - first)
+    def forget(self) -> None:
+        """Return the memory of what was read so far, which the map holds, to the system."""
+        if self._seen:
+            first = min(self._seen) // mmap.PAGESIZE * mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_DONTNEED, first, max(self._seen) - first)
+        self._seen = []
 
     def _page(self, start: int, codec: str, definition: int, name: str) -> _Read:
         """Take the page apart that begins at a byte of the file."""
