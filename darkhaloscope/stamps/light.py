@@ -123,28 +123,41 @@ def added_light(
     kind = np.asarray(rows["control_kind"].to_pylist(), dtype=object)
     located = bool((kind == MATCHED_LIGHT).any())
     positive = _without(lensed_faults, rows, kind == POSITIVE, status, hosts, sources, geometry)
-    arcs = _arcs(rows, positive, hosts, sources, geometry, experiment, located=located)
+    arcs = _arcs(positive, hosts, sources, geometry, experiment, located=located)
     status[positive.rows] = arcs.status
 
     if not located:
         return [arcs]
     matched = _without(unlensed_faults, rows, kind == MATCHED_LIGHT, status, hosts, sources, geometry)
-    twin_of = _twins_of(rows, matched.rows, arcs, twins, hosts, sources, geometry, experiment)
+    twin_of = _twins_of(rows, matched, arcs, twins, hosts, sources, geometry, experiment)
     status[matched.rows[~twin_of.usable]] = "twin_lost"
-    light = _matched_light(rows, matched.of(twin_of.usable), twin_of, hosts, sources, geometry, experiment)
+    light = _matched_light(matched.of(twin_of.usable), twin_of, hosts, sources, geometry, experiment)
     status[light.rows] = light.status
     return [arcs, light]
 
 
 class _Chosen(NamedTuple):
-    """Rows of a table that can be rendered, and the templates of their sources."""
+    """Rows of a table that can be rendered.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (k,)
+        Which rows of the table they are.
+    table : pyarrow.Table
+        These rows.
+    templates : ndarray of float32, shape (k, t, t)
+        Of their sources.
+    """
 
     rows: NDArray[np.intp]
+    table: pa.Table
     templates: Images
 
     def of(self, kept: NDArray[np.bool_]) -> _Chosen:
         """Return some of them."""
-        return self if kept.all() else _Chosen(self.rows[kept], self.templates[kept])
+        if kept.all():
+            return self
+        return _Chosen(self.rows[kept], self.table.filter(pa.array(kept)), self.templates[kept])
 
 
 def _without(
@@ -162,7 +175,7 @@ def _without(
     templates = templates_of(wanted, sources)
     found = faults(wanted, templates, sources.pixel_scale_arcsec, hosts, geometry)
     status[chosen[found != ""]] = found[found != ""]
-    return _Chosen(np.asarray(chosen, dtype=np.intp), templates).of(found == "")
+    return _Chosen(np.asarray(chosen, dtype=np.intp), wanted, templates).of(found == "")
 
 
 class _Twins(NamedTuple):
@@ -170,10 +183,8 @@ class _Twins(NamedTuple):
 
     Attributes
     ----------
-    rows : pyarrow.Table
-        MANIFEST rows of the usable twins, u rows in the order of the m.
     flux_nmgy : ndarray, shape (u, bands)
-        Flux of their arcs on their stamps.
+        Flux of the arcs of usable twins on their stamps, in the order of the m.
     weight : ndarray, shape (u,)
         Their sampling weights.
     in_annuli : ndarray, shape (u, annuli)
@@ -182,7 +193,6 @@ class _Twins(NamedTuple):
         Whether the twin has a stamp.
     """
 
-    rows: pa.Table
     flux_nmgy: FloatArray
     weight: FloatArray
     in_annuli: FloatArray
@@ -191,7 +201,7 @@ class _Twins(NamedTuple):
 
 def _twins_of(
     rows: pa.Table,
-    matched: NDArray[np.intp],
+    matched: _Chosen,
     arcs: Light,
     twins: pa.Table | None,
     hosts: HostStamps,
@@ -201,26 +211,23 @@ def _twins_of(
 ) -> _Twins:
     """Find the twin of every matched-light row."""
     known = _fluxes(rows, arcs)
-    tables = [rows.filter(pc.equal(rows["control_kind"], POSITIVE))]
+    positives = set(rows["task_id"].filter(pc.equal(rows["control_kind"], POSITIVE)).to_pylist())
     if twins is not None and twins.num_rows:
+        names = twins["task_id"].to_pylist()
         at = [hosts.row_of.get(name) for name in twins["host_id"].to_pylist()]
         status = np.array(["host_missing" if h is None else hosts.status[h] for h in at], dtype=object)
-        here = pc.is_in(twins["task_id"], value_set=tables[0]["task_id"].combine_chunks())
-        new = _without(lensed_faults, twins, ~here.to_numpy(), status, hosts, sources, geometry)
-        known |= _fluxes(twins, _arcs(twins, new, hosts, sources, geometry, experiment, located=True))
-        tables.append(twins)
-    assert arcs.in_annuli is not None
-    positives = pa.concat_tables(tables)
-    asked = rows["twin_task_id"].take(pa.array(matched)).combine_chunks()
-    index = pc.index_in(asked, value_set=positives["task_id"].combine_chunks())
-    if index.null_count:
-        missing = asked.filter(index.is_null())[0].as_py()
-        raise ContractError(describe("Matched light without its twin", field="twin_task_id", row=missing))
-    names = asked.to_pylist()
+        absent = np.array([name not in positives for name in names], dtype=bool)
+        new = _without(lensed_faults, twins, absent, status, hosts, sources, geometry)
+        known |= _fluxes(twins, _arcs(new, hosts, sources, geometry, experiment, located=True))
+        positives |= set(names)
+    names = matched.table["twin_task_id"].to_pylist()
+    for name in names:
+        if name not in positives:
+            raise ContractError(describe("Matched light without its twin", field="twin_task_id", row=name))
     usable = np.array([name in known for name in names], dtype=bool)
     found = [known[name] for name in names if name in known]
+    assert arcs.in_annuli is not None
     return _Twins(
-        rows=positives.take(index.filter(pa.array(usable))),
         flux_nmgy=np.array([flux for flux, _, _ in found]).reshape(-1, len(BANDS)),
         weight=np.array([weight for _, weight, _ in found], dtype=np.float64),
         in_annuli=np.array([light for _, _, light in found]).reshape(len(found), arcs.in_annuli.shape[1]),
@@ -249,7 +256,6 @@ def _status(image: Images, total_nmgy: FloatArray) -> NDArray[Any]:
 
 
 def _arcs(
-    table: pa.Table,
     chosen: _Chosen,
     hosts: HostStamps,
     sources: SourceLibrary,
@@ -259,7 +265,7 @@ def _arcs(
     located: bool,
 ) -> Light:
     """Render the lensed sources of the chosen rows, at the flux of the row or of its target S/N."""
-    rows = table.take(pa.array(chosen.rows))
+    rows = chosen.table
     flux = source_flux_nmgy(rows)
     rendered = _renderer(experiment).lensed(
         chosen.templates,
@@ -301,7 +307,6 @@ def _annuli(rows: pa.Table, hosts: HostStamps, geometry: StampGeometry) -> Annul
 
 
 def _matched_light(
-    table: pa.Table,
     chosen: _Chosen,
     twins: _Twins,
     hosts: HostStamps,
@@ -310,7 +315,7 @@ def _matched_light(
     experiment: Experiment,
 ) -> Light:
     """Render the sources of the chosen rows unlensed, each with the flux of its twin's arc."""
-    rows, flux_nmgy = table.take(pa.array(chosen.rows)), twins.flux_nmgy
+    rows, flux_nmgy = chosen.table, twins.flux_nmgy
     radius = light_radii_px(twins.in_annuli, rows["light_quantile"].to_numpy())
     # What spreads the matched light and not the arc, its own size, is taken out in quadrature, so
     # the second moment of the light about the galaxy is the arc's.
