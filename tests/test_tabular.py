@@ -258,6 +258,10 @@ def test_pixels_are_seen_where_they_lie(tmp_path, nulls, by_arrow):
             for name, pixels in zip(names, group.pixels, strict=True):
                 found = [pixels[at].tobytes() if at >= 0 else None for at in group.at]
                 assert found == [bits(table, name, start + i) for i in range(len(ids))]
+            if not by_arrow:
+                lie_in_the_file = group.pixels[2]
+                assert not lie_in_the_file.flags.owndata
+                assert lie_in_the_file.size == 0 or lie_in_the_file.ctypes.data % 64 == 0
 
 
 def test_only_pixels_stored_as_bytes_can_be_looked_at(tmp_path):
