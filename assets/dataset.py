@@ -36,6 +36,7 @@ _CODE = code_version(
     "darkhaloscope.schema",
     "darkhaloscope.statistics.robust",
     "darkhaloscope.tabular",
+    "darkhaloscope.parquet",
     "darkhaloscope.streams",
 )
 _COMMON = {"group_name": "dataset", "owners": [OWNER], "code_version": _CODE}

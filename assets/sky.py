@@ -29,7 +29,9 @@ from darkhaloscope.survey.tiles import SplitMap
 from resources.campaign import Campaign
 from resources.compute import Compute
 
-_CODE = code_version("darkhaloscope.survey", "darkhaloscope.schema", "darkhaloscope.tabular")
+_CODE = code_version(
+    "darkhaloscope.survey", "darkhaloscope.schema", "darkhaloscope.tabular", "darkhaloscope.parquet"
+)
 _COMMON = {"group_name": "sky", "owners": [OWNER], "code_version": _CODE}
 
 

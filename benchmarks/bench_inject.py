@@ -38,6 +38,7 @@ import pyarrow.parquet as pq
 
 from darkhaloscope import tabular
 from darkhaloscope.config.loading import load_experiment
+from darkhaloscope.parquet import file
 from darkhaloscope.profiles import FULL
 from darkhaloscope.schema import BANDS, HOSTS, MANIFEST, Role
 from darkhaloscope.sources.library import open_sources
@@ -61,7 +62,7 @@ STEPS = {
     "render": [(compose, "added_light")],
     "noise and S/N": [(compose, "put_light")],
     "encode and write": [(tabular.TableWriter, "write"), (tabular.TableWriter, "close")],
-    "hash": [(tabular, "sha256_file")],
+    "hash": [(file.Sink, "hash")],
 }  # fmt: skip
 
 

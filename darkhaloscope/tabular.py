@@ -10,10 +10,12 @@ pixels themselves. All else is plain zstd. Equal tables give equal bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,13 +24,20 @@ from numpy.typing import NDArray
 
 from darkhaloscope.artifacts import Part, atomic_path
 from darkhaloscope.errors import DataError, MissingDataError, describe
-from darkhaloscope.hashing import sha256_file
+from darkhaloscope.parquet.file import PixelFile
+from darkhaloscope.parquet.pages import Form, Page, make_page, page_rows
+from darkhaloscope.parquet.view import PixelView
 from darkhaloscope.schema import TableSchema
 from darkhaloscope.schema.columns import ROW_GROUP_ROWS
 
-_PLAIN_ROW_GROUP_ROWS = 1 << 17
-_PAGE_BYTES = 1 << 22  # bytes of one significance lie together, and compress better, in large pages
 _ZSTD_LEVEL = 1
+_STORED: Mapping[str, Form] = MappingProxyType(
+    {"noise": Form(True, _ZSTD_LEVEL), "map": Form(False, _ZSTD_LEVEL), "raw": Form(False, None)}
+)
+"""Pixels as their schema says they are stored."""
+
+# Seventy columns of a few hundred rows: what a codec takes to start counts more than what it saves.
+_COMPRESSION = "snappy"
 _SHAPE, _VALUE_TYPE = b"shape", b"value_type"
 
 
@@ -48,10 +57,16 @@ class TableWriter:
         self.part: Part | None = None
         self._path = path
         self._schema = schema
-        self._file: pq.ParquetWriter | None = None
+        self._pixels = {column.name: _STORED[column.stored] for column in schema.pixel_columns()}
+        self._group_rows = schema.rows_per_group
+        self._file: PixelFile | None = None
+        self._waiting: list[pa.Table] = []
+        self._pages: dict[str, list[Page]] = {name: [] for name in self._pixels}
 
     def write(self, table: pa.Table) -> None:
         """Validate a table and append it.
+
+        Pixels are encoded at once and wait, in that form, until a row group is full.
 
         Raises
         ------
@@ -59,17 +74,48 @@ class TableWriter:
             If the table does not match the schema.
         """
         self._schema.validate(table)
-        stored = _to_file(table, self._schema)
         if self._file is None:
-            self._file = pq.ParquetWriter(self._path, stored.schema, **_options(self._schema))
-        pixels = self._schema.pixel_columns()
-        self._file.write_table(stored, self._schema.row_group_rows if pixels else _PLAIN_ROW_GROUP_ROWS)
+            stored = _to_file(table.slice(0, 0), self._schema).schema
+            self._file = PixelFile(self._path, stored, self._pixels, _COMPRESSION)
+        start = 0
+        while start < table.num_rows:
+            free = self._group_rows - sum(waiting.num_rows for waiting in self._waiting)
+            self._take(self._file, table.slice(start, free))
+            start += free
         self.rows += table.num_rows
 
+    def _take(self, file: PixelFile, table: pa.Table) -> None:
+        """Encode rows that fit into the row group that is being made."""
+        for name, leaf in file.leaves.items():
+            array = _one_array(table, name)
+            valid = array.is_valid().to_numpy(zero_copy_only=False)
+            slots = pixel_slots(table, name)
+            step = page_rows(slots[:1].nbytes)
+            for start in range(0, len(slots), step):
+                here, use = slots[start : start + step], valid[start : start + step]
+                self._pages[name].append(make_page(leaf, here if use.all() else here[use], use))
+        self._waiting.append(table.drop_columns(list(self._pixels)) if self._pixels else table)
+        if sum(waiting.num_rows for waiting in self._waiting) == self._group_rows:
+            self._flush(file)
+
+    def _flush(self, file: PixelFile) -> None:
+        """Write the rows that wait as a row group."""
+        if self._waiting:
+            file.write_group(pa.concat_tables(self._waiting), self._pages)
+        self._waiting, self._pages = [], {name: [] for name in self._pixels}
+
     def close(self) -> None:
-        """Write the footer."""
+        """Write what waits and the footer."""
+        if self._file is None:
+            return
+        self._flush(self._file)
+        size, sha256 = self._file.close()
+        self.part = Part(self._path.name, size, sha256, self.rows)
+
+    def abandon(self) -> None:
+        """Give up a file that cannot be completed."""
         if self._file is not None:
-            self._file.close()
+            self._file.abandon()
 
 
 @contextmanager
@@ -95,11 +141,13 @@ def open_writer(path: str | Path, schema: TableSchema) -> Iterator[TableWriter]:
         writer = TableWriter(temporary, schema)
         try:
             yield writer
-        finally:
-            writer.close()
-        if not temporary.is_file():
+        except BaseException:
+            writer.abandon()
+            raise
+        writer.close()
+        if writer.part is None:
             raise DataError(describe("Nothing was written", file=path, expected="at least one table"))
-        writer.part = Part(path.name, temporary.stat().st_size, sha256_file(temporary), writer.rows)
+        writer.part = replace(writer.part, path=path.name)
 
 
 def write_table(path: str | Path, schema: TableSchema, table: pa.Table) -> Part:
@@ -204,11 +252,7 @@ def pixels(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[Any]:
 
 
 def read_row_groups(
-    path: str | Path,
-    rows: Sequence[int] | NDArray[np.intp],
-    columns: Sequence[str],
-    *,
-    as_stored: bool = False,
+    path: str | Path, rows: Sequence[int] | NDArray[np.intp], columns: Sequence[str]
 ) -> Iterator[tuple[pa.Table, NDArray[np.intp]]]:
     """Stream the row groups of a file that hold the given rows.
 
@@ -220,9 +264,6 @@ def read_row_groups(
         Rows of the file, ascending.
     columns : sequence of str
         Columns to read.
-    as_stored : bool
-        Leave pixels in the form they have in the file, which is quicker;
-        :func:`pixel_slots` reads both.
 
     Yields
     ------
@@ -238,25 +279,132 @@ def read_row_groups(
     DataError
         If it is not readable Parquet, or lacks a column or a row.
     """
-    wanted = np.asarray(rows, dtype=np.intp)
     with _open(Path(path)) as file:
-        if len(wanted) and wanted[-1] >= file.metadata.num_rows:
-            raise DataError(
-                describe(
-                    "Row beyond the end of a table",
-                    file=path,
-                    row=int(wanted[-1]),
-                    expected=f"{file.metadata.num_rows} rows",
+        names = _checked(file, path, columns)
+        for group, inside in _groups_of(file, path, rows):
+            yield _from_file(file.read_row_group(group, columns=names, use_threads=False)), inside
+
+
+class PixelGroup(NamedTuple):
+    """Some columns of a row group.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        Columns that are not pixels.
+    rows : ndarray of int
+        The rows that were asked for, counted from the first of the group.
+    pixels : list of ndarray, each of shape (m, planes, size, size) or (m, size, size)
+        Pixels of the rows of the group that have some, read-only, for as long
+        as the next group is not asked for.
+    at : ndarray of int
+        Place of every row of the group among those with pixels, -1 for a row without.
+    """
+
+    table: pa.Table
+    rows: NDArray[np.intp]
+    pixels: list[NDArray[Any]]
+    at: NDArray[np.intp]
+
+
+def look_at_pixels(
+    path: str | Path,
+    rows: Sequence[int] | NDArray[np.intp],
+    columns: Sequence[str],
+    pixel_columns: Sequence[str],
+) -> Iterator[PixelGroup]:
+    """Stream the row groups that hold the given rows, with pixels where they lie in the file.
+
+    For pixels that are stored as bytes, of which only a part is used.
+
+    Parameters
+    ----------
+    path : path
+        One file.
+    rows : sequence of int
+        Rows of the file, ascending.
+    columns : sequence of str
+        Columns without pixels.
+    pixel_columns : sequence of str
+        Columns whose form in a file is "raw" or "map"; a row has all of them or none.
+
+    Raises
+    ------
+    MissingDataError
+        If the file does not exist.
+    DataError
+        If it is not readable Parquet, or lacks a column or a row, or its pixels
+        are stored otherwise.
+    """
+    with _open(Path(path)) as file:
+        names = _checked(file, path, columns)
+        _checked(file, path, pixel_columns)
+        tensors = [_stored_tensor(file, path, name) for name in pixel_columns]
+        groups = list(_groups_of(file, path, rows))
+        table = file.read_row_groups([group for group, _ in groups], columns=names, use_threads=False)
+        start = 0
+        with PixelView(Path(path), file.metadata) as view:
+            for group, inside in groups:
+                count = file.metadata.row_group(group).num_rows
+                stored = [view.read(group, name) for name in pixel_columns]
+                valid = stored[0].valid
+                if not all(np.array_equal(valid, other.valid) for other in stored):
+                    raise DataError(
+                        describe(
+                            "Rows with some of their pixels", file=path, row=start, expected="all or none"
+                        )
+                    )
+                yield PixelGroup(
+                    table.slice(start, count),
+                    inside,
+                    [_as_pixels(pixels, tensor) for (pixels, _), tensor in zip(stored, tensors, strict=True)],
+                    np.where(valid, np.cumsum(valid) - 1, -1),
                 )
+                view.forget()
+                start += count
+
+
+def _groups_of(
+    file: pq.ParquetFile, path: str | Path, rows: Sequence[int] | NDArray[np.intp]
+) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Yield the row groups that hold rows of a file, and which of their own rows these are."""
+    wanted = np.asarray(rows, dtype=np.intp)
+    if len(wanted) and wanted[-1] >= file.metadata.num_rows:
+        raise DataError(
+            describe(
+                "Row beyond the end of a table",
+                file=path,
+                row=int(wanted[-1]),
+                expected=f"{file.metadata.num_rows} rows",
             )
-        names, start = _checked(file, path, columns), 0
-        for group in range(file.metadata.num_row_groups):
-            stop = start + file.metadata.row_group(group).num_rows
-            inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)] - start
-            if len(inside):
-                table = file.read_row_group(group, columns=names, use_threads=False)
-                yield table if as_stored else _from_file(table), inside
-            start = stop
+        )
+    start = 0
+    for group in range(file.metadata.num_row_groups):
+        stop = start + file.metadata.row_group(group).num_rows
+        inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)] - start
+        if len(inside):
+            yield group, inside
+        start = stop
+
+
+def _stored_tensor(file: pq.ParquetFile, path: str | Path, name: str) -> pa.DataType:
+    """Return the tensor type of a column that is stored as bytes."""
+    field = file.schema_arrow.field(name)
+    tensor = _tensor_of(field)
+    if tensor is None:
+        raise DataError(
+            describe("Pixels are stored otherwise", file=path, field=name, expected="bytes", got=field.type)
+        )
+    return tensor
+
+
+def _as_pixels(stored: NDArray[np.uint8], tensor: pa.DataType) -> NDArray[Any]:
+    """See bytes as pixels; they are copied if they begin at an odd place."""
+    dtype = np.dtype(tensor.value_type.to_pandas_dtype())
+    if stored.ctypes.data % dtype.itemsize:
+        stored = stored.copy()
+    seen: NDArray[Any] = stored.view(dtype).reshape(len(stored), *tensor.shape)
+    return seen
 
 
 def _one_array(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
@@ -278,7 +426,7 @@ def pixel_slots(table: pa.Table, name: str) -> NDArray[Any]:
     Parameters
     ----------
     table : pyarrow.Table
-        In memory, or as stored in a file (:func:`read_row_groups`).
+        In memory.
     name : str
         Pixel column.
 
@@ -288,34 +436,13 @@ def pixel_slots(table: pa.Table, name: str) -> NDArray[Any]:
         Read-only.
     """
     array = _one_array(table, name)
-    stored = _tensor_of(table.schema.field(name))
-    if stored is not None:
-        tensor, values, offset = stored, array.buffers()[1], array.offset
-    else:
-        tensor, storage = array.type, array.storage
-        child = storage.values
-        values, offset = child.buffers()[1], storage.offset + child.offset // tensor.storage_type.list_size
+    tensor, storage = array.type, array.storage
+    child = storage.values
+    values, offset = child.buffers()[1], storage.offset + child.offset // tensor.storage_type.list_size
     width = tensor.storage_type.list_size
     dtype = np.dtype(tensor.value_type.to_pandas_dtype())
     flat = np.frombuffer(values or b"", dtype, len(array) * width, offset * width * dtype.itemsize)
     return flat.reshape(len(array), *tensor.shape)
-
-
-def _options(schema: TableSchema) -> dict[str, Any]:
-    """Return how the columns of a schema are encoded."""
-    split = [f"{c.name}.list.element" for c in schema.pixel_columns() if c.stored == "noise"]
-    raw = {c.name for c in schema.pixel_columns() if c.stored == "raw"}
-    leaves = [name for name in schema.names() if f"{name}.list.element" not in split] + split
-    zstd = [name for name in leaves if name not in raw]
-    return {
-        "compression": {name: "zstd" if name in zstd else "none" for name in leaves},
-        "compression_level": dict.fromkeys(zstd, _ZSTD_LEVEL),
-        "use_dictionary": False,
-        "write_statistics": False,
-        "data_page_size": _PAGE_BYTES,
-        "column_encoding": dict.fromkeys(split, "BYTE_STREAM_SPLIT") if split else None,
-        "store_schema": True,
-    }
 
 
 def _to_file(table: pa.Table, schema: TableSchema) -> pa.Table:

@@ -10,10 +10,7 @@ The result is the noiseless expectation in nMgy per pixel. Noise is in ``noise``
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -21,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] # ships no types
 
-from darkhaloscope.errors import ContractError, DataError, describe
-from darkhaloscope.lensing.convolution import GridSpec, ParityBasis, parity_basis
+from darkhaloscope.errors import ContractError, describe
+from darkhaloscope.lensing.convolution import parity_basis
+from darkhaloscope.lensing.grids import chunks, grids
 from darkhaloscope.lensing.psf import moffat_scale_arcsec
 from darkhaloscope.lensing.sampling import (
     LENSED,
@@ -40,21 +38,10 @@ from darkhaloscope.lensing.scene import (
     scene_constants,
     unlensed_scene,
 )
+from darkhaloscope.lensing.workspace import buffers_of, evaluate, project
 
 Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
-
-_CHUNK = 16  # scenes at a time: buffers stay in the processor's cache
-_BOX_STEP_PX = 8
-_BOX_MAX_PX = 512
-_SHARP_FWHM_PX = 3.0  # below it light moved to the centre of a half-pixel cell is seen
-_PERIOD_BOX_PX = 32  # boxes smaller than this have the period of this one
-_ALIAS_FWHM = 5.6  # nearest alias of any light, in FWHM of the widest band
-_ALIAS_STEP_PX = 4
-_CUTOFFS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.75, 1.0)
-_CUTOFF_FWHM = 2.1  # cutoff times FWHM in px: the transfer function is below 1e-4 beyond
-
-_SCRATCH = [np.empty(0, np.float32)]
 
 # One caller at a time inside: the number of BLAS threads is a setting of the process.
 _ONE_RENDER = threading.RLock()
@@ -69,10 +56,31 @@ class Rendered(NamedTuple):
         Unit: nMgy/px. Axes (y, x).
     magnification : ndarray of float64, shape (n,)
         Flux of the whole image, before PSF and stamp edges, over flux of the source.
+    in_annuli : ndarray of float64, shape (n, annuli), or None
+        Light of each annulus, if annuli were asked for: see :class:`Annuli`.
     """
 
     image: Float32Array
     magnification: FloatArray
+    in_annuli: FloatArray | None = None
+
+
+class Annuli(NamedTuple):
+    """Rings about a point of every scene, in which light is summed before the PSF spreads it.
+
+    Attributes
+    ----------
+    centre_arcsec : ndarray of float64, shape (n, 2)
+        Their common centre, x and y relative to the stamp centre.
+    width_arcsec : float
+        Width of a ring.
+    number : int
+        How many there are; light beyond the last one is counted in it.
+    """
+
+    centre_arcsec: FloatArray
+    width_arcsec: float
+    number: int
 
 
 def render_lensed(
@@ -95,6 +103,7 @@ def render_lensed(
     psf_fwhm_arcsec: Any,
     flux_nmgy: Any,
     quality: str | Sampling = "standard",
+    annuli: Annuli | None = None,
 ) -> Rendered:
     """Render lensed sources.
 
@@ -129,6 +138,8 @@ def render_lensed(
         A level of ``sampling.LENSED``, with the errors of ``sampling.LENSED_ACCURACY``
         (standard: 0.03 % of the peak in the median scene, 0.4 % in the worst, 0.2 % in
         flux, 0.015 px in the centroid), or rays and cells outright.
+    annuli : Annuli, optional
+        Where to sum the light on the stamp; any unit, the same for all rings of a scene.
 
     Returns
     -------
@@ -169,6 +180,7 @@ def render_lensed(
         pixel_scale_arcsec,
         sampling_of(quality, LENSED),
         conserve_flux=False,
+        annuli=annuli,
     )
 
 
@@ -225,6 +237,7 @@ def render_unlensed(
         pixel_scale_arcsec,
         sampling_of(quality, UNLENSED),
         conserve_flux=True,
+        annuli=None,
     )
 
 
@@ -245,16 +258,17 @@ def _render(
     sampling: Sampling,
     *,
     conserve_flux: bool,
+    annuli: Annuli | None,
 ) -> Rendered:
     # The machine code is loaded on the first image, not with the package.
-    from darkhaloscope.lensing import convolution_kernels, kernels
+    from darkhaloscope.lensing import convolution_kernels, kernels, template_kernels
 
     n, bands = scenes.flux_nmgy.shape
     check_scales(
         template_scale_arcsec=template_scale_arcsec, pixel_scale_arcsec=pixel_scale_arcsec, size_px=size_px
     )
     sums, extents, roughness = np.empty((3, n))
-    kernels.measure_templates(
+    template_kernels.measure_templates(
         templates, sums, extents, roughness, np.empty((3, templates.shape[1]), np.float32)
     )
     check_templates(templates, sums)
@@ -264,15 +278,16 @@ def _render(
     offsets, counts = ray_patterns(sampling)
     image = np.empty((n, bands, size_px, size_px), np.float32)
     magnification = np.empty(n)
+    in_annuli = None if annuli is None else np.zeros((n, annuli.number))
     moffat_a = moffat_scale_arcsec(scenes.psf_fwhm_arcsec)
     with _ONE_RENDER, _blas().limit(limits=1, user_api="blas"):
-        for spec, rows in _chunks(grids(scenes, constants, size_px, pixel_scale_arcsec, sampling)):
+        for spec, rows in chunks(grids(scenes, constants, size_px, pixel_scale_arcsec, sampling)):
             matrices = parity_basis(spec)
-            buffers = _buffers(spec, bands, padded_px, offsets.shape[2])
+            buffers = buffers_of(spec, bands, padded_px, offsets.shape[2])
             count = rows.size
             cell_arcsec = pixel_scale_arcsec / spec.cells_per_px
             cell_flux = (cell_arcsec / template_scale_arcsec) ** 2  # template pixels per cell
-            kernels.place_templates(templates, rows, buffers.templates[:count])
+            template_kernels.place_templates(templates, rows, buffers.templates[:count])
             kernels.shoot_rays(
                 buffers.templates[:count].reshape(count, -1),
                 constants[rows].astype(np.float32),
@@ -288,7 +303,17 @@ def _render(
                 buffers.corner,
                 buffers.cells[:count].reshape(count, -1),
             )
-            coefficients = _project(matrices, buffers, count)
+            if annuli is not None:
+                template_kernels.sum_annuli(
+                    buffers.cells[:count],
+                    rows,
+                    annuli.centre_arcsec,
+                    0.5 * size_px * pixel_scale_arcsec,
+                    cell_arcsec,
+                    annuli.width_arcsec,
+                    in_annuli,
+                )
+            coefficients = project(matrices, buffers, count)
             flux_ratio = coefficients[:, 0, 0, 0, 0].astype(np.float64) * cell_flux
             magnification[rows] = flux_ratio
             amplitude = scenes.flux_nmgy[rows] * cell_flux
@@ -306,157 +331,8 @@ def _render(
                 buffers.transfer,
                 buffers.weighted[:count],
             )
-            convolution_kernels.unfold(_evaluate(matrices, buffers, count), rows, image)
-    return Rendered(image, magnification)
-
-
-def grids(
-    scenes: Scenes,
-    constants: FloatArray,
-    size_px: int,
-    pixel_scale_arcsec: float,
-    sampling: Sampling,
-) -> Iterator[tuple[GridSpec, NDArray[np.intp]]]:
-    """Group scenes by the grid each of them needs: its sizes, and the rows of its scenes."""
-    side_px = 2.0 * constants[:, 16] / pixel_scale_arcsec
-    box = np.maximum(np.ceil(side_px / _BOX_STEP_PX) * _BOX_STEP_PX, _BOX_STEP_PX).astype(np.int64)
-    if (box > _BOX_MAX_PX).any():
-        row = int(np.argmax(box))
-        raise DataError(
-            describe(
-                "Lensed image is too large",
-                row=row,
-                expected=f"light within {_BOX_MAX_PX} px",
-                got=f"{side_px[row]:.0f} px",
-                hint="check theta_e_arcsec, the source offset and the pixel scale",
-            )
-        )
-    fwhm_px = scenes.psf_fwhm_arcsec / pixel_scale_arcsec
-    cutoff = np.searchsorted(_CUTOFFS, _CUTOFF_FWHM / fwhm_px.min(axis=1)).clip(max=len(_CUTOFFS) - 1)
-    alias = np.ceil(fwhm_px.max(axis=1) * _ALIAS_FWHM / _ALIAS_STEP_PX).astype(np.int64) * _ALIAS_STEP_PX
-    sharp = (fwhm_px.min(axis=1) < _SHARP_FWHM_PX) & (sampling.aliasing is not None)
-    cells = sampling.cells_per_px + sharp
-    keys = np.stack([box, cutoff, alias, cells], axis=1)
-    for key in np.unique(keys, axis=0):
-        rows = np.flatnonzero((keys == key).all(axis=1))
-        box_px, at, alias_px, cells_per_px = (int(v) for v in key)
-        spec = GridSpec(
-            size_px=size_px,
-            box_px=box_px,
-            cells_per_px=cells_per_px,
-            period_px=2 * math.ceil((max(box_px, _PERIOD_BOX_PX) + size_px) / 4.0) + alias_px,
-            cutoff=min(_CUTOFFS[at], 0.5 * cells_per_px),
-        )
-        yield spec, rows
-
-
-def _chunks(
-    groups: Iterator[tuple[GridSpec, NDArray[np.intp]]],
-) -> Iterator[tuple[GridSpec, NDArray[np.intp]]]:
-    """Yield the scenes of every grid, at most ``_CHUNK`` at a time."""
-    for spec, rows in groups:
-        for start in range(0, rows.size, _CHUNK):
-            yield spec, rows[start : start + _CHUNK]
-
-
-@dataclass(frozen=True)
-class _Buffers:
-    """Scratch arrays of one grid; all but the templates lie in memory that the grids share."""
-
-    templates: Float32Array
-    real: Float32Array
-    whole: NDArray[np.int32]
-    ray_x: Float32Array
-    ray_y: Float32Array
-    corner: NDArray[np.int32]
-    cells: Float32Array
-    folded: Float32Array
-    half_projected: Float32Array
-    coefficients: Float32Array
-    transfer: Float32Array
-    weighted: Float32Array
-    half_evaluated: Float32Array
-    parts: Float32Array
-
-
-@cache
-def _buffers(spec: GridSpec, bands: int, padded_px: int, rays_per_cell: int) -> _Buffers:
-    from darkhaloscope.lensing.kernels import BLOCK
-
-    k = parity_basis(spec).radii.shape[0]
-    cells = spec.box_px * spec.cells_per_px
-    h, half = cells // 2, (spec.size_px + 1) // 2
-    rays = (BLOCK * cells * rays_per_cell,)
-    views = _shared(
-        real=(2, BLOCK * cells),
-        whole=(2, BLOCK * cells),
-        ray_x=rays,
-        ray_y=rays,
-        corner=rays,
-        cells=(_CHUNK, cells, cells),
-        folded=(_CHUNK, 2, h, 2, h),
-        half_projected=(_CHUNK, 2, k, 2 * h),
-        coefficients=(_CHUNK, 2, 2, k, k),
-        transfer=(k,),
-        weighted=(_CHUNK, bands, 2, k, 2, k),
-        half_evaluated=(_CHUNK, bands, 2, half, 2 * k),
-        parts=(_CHUNK, 2, bands, 2, half, half),
-    )
-    whole, corner = (views.pop(name).view(np.int32) for name in ("whole", "corner"))
-    return _Buffers(templates=_padded_templates(padded_px), whole=whole, corner=corner, **views)
-
-
-@cache
-def _padded_templates(padded_px: int) -> Float32Array:
-    """Return room for templates inside rings of zeros, which nobody writes to."""
-    return np.zeros((_CHUNK, padded_px, padded_px), np.float32)
-
-
-def _shared(**shapes: tuple[int, ...]) -> dict[str, Float32Array]:
-    """Lay arrays out in the memory that all grids share: a process holds that of the largest one.
-
-    Each starts at another place of a memory page. Processors take a load for
-    dependent on an earlier store to another page if the two addresses agree in
-    their last 12 bits: arrays walked in step that both start with a page make the
-    ray loop several times slower.
-    """
-    views, start, page, stagger = {}, {}, 1024, 272
-    total = 0
-    for number, (name, shape) in enumerate(shapes.items()):
-        start[name] = -(-total // page) * page + number * stagger % page
-        total = start[name] + math.prod(shape)
-    if _SCRATCH[0].size < total:
-        _buffers.cache_clear()  # they lie in the memory that is replaced
-        _SCRATCH[0] = np.empty(total, np.float32)
-    for name, shape in shapes.items():
-        views[name] = _SCRATCH[0][start[name] : start[name] + math.prod(shape)].reshape(shape)
-    return views
-
-
-def _project(matrices: ParityBasis, buffers: _Buffers, count: int) -> Float32Array:
-    """Return the coefficients R I R^T of every scene: products per scene, never one for the batch."""
-    from darkhaloscope.lensing.convolution_kernels import fold
-
-    _, k, h = matrices.project.shape
-    fold(buffers.cells[:count], buffers.folded[:count])
-    folded = buffers.folded[:count].reshape(count, 2, h, 2 * h)
-    np.matmul(matrices.project, folded, out=buffers.half_projected[:count])
-    half = buffers.half_projected[:count].reshape(count, 2 * k, 2, h).transpose(0, 2, 1, 3)
-    coefficients = buffers.coefficients[:count]
-    np.matmul(half, matrices.project_t, out=coefficients.reshape(count, 2, 2 * k, k))
-    return coefficients
-
-
-def _evaluate(matrices: ParityBasis, buffers: _Buffers, count: int) -> Float32Array:
-    """Return the images S^T C S of every scene and band, apart by parity."""
-    _, k, h = matrices.evaluate.shape
-    bands = buffers.weighted.shape[1]
-    weighted = buffers.weighted[:count].reshape(count, bands, 2, k, 2 * k)
-    np.matmul(matrices.evaluate_t, weighted, out=buffers.half_evaluated[:count])
-    half = buffers.half_evaluated[:count].reshape(count, bands * 2 * h, 2, k).transpose(0, 2, 1, 3)
-    parts = buffers.parts[:count]
-    np.matmul(half, matrices.evaluate, out=parts.reshape(count, 2, bands * 2 * h, h))
-    return parts
+            convolution_kernels.unfold(evaluate(matrices, buffers, count), rows, image)
+    return Rendered(image, magnification, in_annuli)
 
 
 @cache

@@ -3,7 +3,8 @@
 ``numba`` is the product (``render``); ``lenstronomy`` is the oracle
 (``reference``), hundreds of times slower, for checks of whole data sets. They
 differ in who wrote the deflection, the interpolation and the convolution; how they
-do it is in those modules.
+do it is in those modules. Where light lies before the PSF is summed from the
+product's rays, whoever renders: a control's place is no matter of the engine.
 """
 
 from __future__ import annotations
@@ -64,8 +65,12 @@ class LenstronomyRenderer:
 
     def lensed(self, templates: NDArray[Any], **scene: Any) -> Rendered:
         """See :class:`Renderer`."""
-        rays = SUPERSAMPLING[self.quality]
-        return reference_render(np.asarray(templates), supersampling=rays, margin_px=None, **scene)
+        rays, annuli = SUPERSAMPLING[self.quality], scene.pop("annuli", None)
+        rendered = reference_render(np.asarray(templates), supersampling=rays, margin_px=None, **scene)
+        if annuli is None:
+            return rendered
+        product = render_lensed(templates, quality=self.quality, annuli=annuli, **scene)
+        return rendered._replace(in_annuli=product.in_annuli)
 
     def unlensed(self, templates: NDArray[Any], **scene: Any) -> Rendered:
         """See :class:`Renderer`."""

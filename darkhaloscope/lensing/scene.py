@@ -391,7 +391,7 @@ def scene_constants(
         ],
         axis=1,
     )
-    from darkhaloscope.lensing.kernels import measure_reach  # machine code: loaded when needed
+    from darkhaloscope.lensing.template_kernels import measure_reach  # machine code: loaded when needed
 
     loose = np.ascontiguousarray(constants[:, 16])
     tight = np.empty(n)

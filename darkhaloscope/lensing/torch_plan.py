@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from darkhaloscope.errors import ContractError, DataError, describe
 from darkhaloscope.lensing.convolution import GridSpec
+from darkhaloscope.lensing.grids import grids
 from darkhaloscope.lensing.psf import moffat_scale_arcsec
-from darkhaloscope.lensing.render import grids
 from darkhaloscope.lensing.sampling import LENSED, UNLENSED, Sampling, sampling_of
 from darkhaloscope.lensing.scene import Scenes, check_templates, scene_constants, unlensed_scene
 
@@ -127,7 +127,7 @@ def template_extents(templates: Any) -> FloatArray:
         If a template is not finite or does not sum to 1, or the shape is wrong.
     """
     # The compiler is loaded when it is needed, not with the module.
-    from darkhaloscope.lensing.kernels import measure_templates
+    from darkhaloscope.lensing.template_kernels import measure_templates
 
     array = np.ascontiguousarray(_on_host(templates), dtype=np.float32)
     check_templates(array)

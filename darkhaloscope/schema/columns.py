@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from enum import StrEnum
 from typing import Literal
 
@@ -19,6 +20,9 @@ from darkhaloscope.hashing import hash_json
 
 ROW_GROUP_ROWS = 256
 """Rows per row group of tables with pixels, unless the table says otherwise: the unit of a streaming read."""
+
+PLAIN_ROW_GROUP_ROWS = 1 << 17
+"""Rows per row group of other tables, unless the table says otherwise."""
 
 
 class Role(StrEnum):
@@ -100,14 +104,18 @@ class TableSchema:
         Raised when a column changes its meaning, type or unit.
     columns : tuple of Column
         In storage order.
-    row_group_rows : int
-        Rows per row group of a file with pixels.
+    row_group_rows : int or None
+        Rows per row group of a file; None for ``ROW_GROUP_ROWS`` with pixels and
+        ``PLAIN_ROW_GROUP_ROWS`` without.
     """
 
     name: str
     version: int
     columns: tuple[Column, ...]
-    row_group_rows: int = ROW_GROUP_ROWS
+    row_group_rows: int | None = None
+    _arrow: dict[int | None, pa.Schema] = dataclass_field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -153,6 +161,11 @@ class TableSchema:
             With role, unit and description in each field's metadata and the
             schema name and version in the table's.
         """
+        if size not in self._arrow:
+            self._arrow[size] = self._made(size)
+        return self._arrow[size]
+
+    def _made(self, size: int | None) -> pa.Schema:
         fields = []
         for column in self.columns:
             if isinstance(column, PixelColumn):
@@ -174,6 +187,12 @@ class TableSchema:
                 )
             )
         return pa.schema(fields, metadata={"dhs_schema": self.name, "dhs_schema_version": str(self.version)})
+
+    @property
+    def rows_per_group(self) -> int:
+        """Return the rows per row group of a file."""
+        plain = ROW_GROUP_ROWS if self.pixel_columns() else PLAIN_ROW_GROUP_ROWS
+        return plain if self.row_group_rows is None else self.row_group_rows
 
     def version_hash(self) -> str:
         """Return a hash of the whole schema, for reading code that must not guess."""

@@ -256,7 +256,7 @@ HOSTS = TableSchema(
         Column("nan_pixels", _I32, _Q, "", "NaN or infinite image or invvar pixels"),
         *_pixels(image_stored="raw"),
     ),
-    row_group_rows=16,
+    row_group_rows=32,
 )
 
 _IDENTITY = [
@@ -337,7 +337,7 @@ _TRUTH = [
     Column("light_azimuth_rad", _F64, _T, "rad", "azimuth at which matched light is put", nullable=True),
 ]
 
-MANIFEST = TableSchema("manifest", 3, (*_IDENTITY, *_TRUTH, *_CONDITIONS))
+MANIFEST = TableSchema("manifest", 3, (*_IDENTITY, *_TRUTH, *_CONDITIONS), row_group_rows=2048)
 
 STAMPS = TableSchema(
     "stamps",

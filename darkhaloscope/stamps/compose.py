@@ -111,9 +111,7 @@ def _table(
     ok = status == "ok"
     good_share = (hosts.good_px / float(image.shape[-1] ** 2))[host]
     fractions = np.where(present[:, None], 1.0 - good_share, np.nan)
-    bandset = [
-        "".join(b for b, share in zip(BANDS, row, strict=True) if share) for row in good_share.tolist()
-    ]
+    bandset = _BANDSETS[(good_share > 0.0) @ (1 << np.arange(len(BANDS)))]
     offset = hosts.offset_px[host]
     columns: dict[str, Any] = {name: rows[name] for name in rows.column_names}
     columns |= {
@@ -131,6 +129,12 @@ def _table(
     }
     return STAMPS.table(columns, size=image.shape[-1])
 
+
+_BANDSETS = np.array(
+    ["".join(name for b, name in enumerate(BANDS) if bits >> b & 1) for bits in range(1 << len(BANDS))],
+    dtype=object,
+)
+"""Names of the bands of every set of bands, band b being bit b."""
 
 _RESULTS = (
     "magnification",

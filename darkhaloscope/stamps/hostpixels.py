@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from darkhaloscope import tabular
@@ -139,10 +138,9 @@ def load_host_stamps(
     )
     lit_px = np.empty((n + 1, bands), np.int64)
     bits = np.array([release.pixel_mask(band) for band in BANDS], np.int32)
-    columns = [*_SCALARS, *_PIXELS]
     for part in located:
-        for table, inside in tabular.read_row_groups(part["path"], part["rows"], columns, as_stored=True):
-            _cut(stamps, table, inside, bits, lit_px)
+        for group in tabular.look_at_pixels(part["path"], part["rows"], _SCALARS, _PIXELS):
+            _cut(stamps, group, bits, lit_px)
     _blank(stamps, bits, lit_px)
     _judge(stamps, lit_px, max_bad_pixel_frac, photon_noise)
     return stamps
@@ -150,18 +148,17 @@ def load_host_stamps(
 
 def _cut(
     stamps: HostStamps,
-    table: pa.Table,
-    inside: NDArray[np.intp],
+    group: tabular.PixelGroup,
     bits: NDArray[np.int32],
     lit_px: NDArray[np.int64],
 ) -> None:
-    """Append the hosts that are the rows ``inside`` of a row group of cutouts."""
+    """Append the hosts that were asked for of a row group of cutouts."""
+    table, inside = group.table, group.rows
     first, k = len(stamps.status), len(inside)
     names, status = (table[name].to_pylist() for name in ("host_id", "status"))
     x, y, *sky = (table[name].to_numpy()[inside] for name in ("x_offset_px", "y_offset_px", *_SKY))
     stamps.sky_nmgy[first : first + k] = np.stack(sky, axis=1)
-    cutouts = [tabular.pixel_slots(table, name) for name in _PIXELS]
-    side, size = cutouts[0].shape[-1], stamps.image.shape[-1]
+    side, size = group.pixels[0].shape[-1], stamps.image.shape[-1]
     centre = (side - 1) / 2.0
     rows, x0, y0 = np.full(k, -1), np.zeros(k, np.int64), np.zeros(k, np.int64)
     for i, row in enumerate(inside.tolist()):
@@ -174,9 +171,9 @@ def _cut(
         if not (0 <= window.x0 <= side - size and 0 <= window.y0 <= side - size):
             stamps.status[-1] = "cutout_too_small"
             continue
-        rows[i], x0[i], y0[i] = row, window.x0, window.y0
+        rows[i], x0[i], y0[i] = group.at[row], window.x0, window.y0
         stamps.offset_px[first + i] = window.x_offset_px, window.y_offset_px
-    _fill(stamps, slice(first, first + k), cutouts, rows, x0, y0, bits, lit_px)
+    _fill(stamps, slice(first, first + k), group.pixels, rows, x0, y0, bits, lit_px)
 
 
 def _blank(stamps: HostStamps, bits: NDArray[np.int32], lit_px: NDArray[np.int64]) -> None:

@@ -28,7 +28,7 @@ from darkhaloscope.stamps.runs import run_ends
 from darkhaloscope.survey.release import get_release
 from darkhaloscope.units import Unit, UnitResult
 
-_ROWS_AT_ONCE = 128
+_ROWS_AT_ONCE = 256
 """Bounds the memory of a worker: pixels, light and encoded pages of so many rows are held at a time."""
 
 

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import ContractError, describe
 from darkhaloscope.lensing.geometry import StampGeometry
-from darkhaloscope.lensing.psf import MOFFAT_BETA, moffat_scale_arcsec
-from darkhaloscope.lensing.render import Rendered
+from darkhaloscope.lensing.render import Annuli
 from darkhaloscope.lensing.renderers import Renderer, open_renderer
 from darkhaloscope.schema import BANDS
 from darkhaloscope.sources.library import SourceLibrary
@@ -48,13 +47,6 @@ MAX_LIGHT_RADIUS = 0.8
 MIN_SHARE_ON_STAMP = 0.5
 """Light of which less than this share falls on the stamp counts as off the stamp: it shows no whole arc."""
 
-SHARP_FWHM_ARCSEC = 0.4
-"""Seeing at which an arc's light is located.
-
-The matched light is blurred by the seeing when it is rendered; located on the
-blurred arc it would be blurred twice and lie farther out than the arc's.
-"""
-
 _RADIAL_BIN_PX = 0.25
 
 
@@ -76,6 +68,8 @@ class Light:
         Sampling weight; that of the twin for matched light.
     status : list of str, length k
         ``ok``, or why the light cannot be added.
+    in_annuli : ndarray, shape (k, annuli), or None
+        Light before the PSF in annuli about the galaxy, if it was asked for.
     """
 
     rows: NDArray[np.intp]
@@ -84,6 +78,7 @@ class Light:
     flux_scale: FloatArray
     weight: FloatArray
     status: list[str]
+    in_annuli: FloatArray | None = None
 
 
 def added_light(
@@ -126,34 +121,61 @@ def added_light(
         If the twin of a matched-light row is given nowhere.
     """
     kind = np.asarray(rows["control_kind"].to_pylist(), dtype=object)
+    located = bool((kind == MATCHED_LIGHT).any())
     positive = _without(lensed_faults, rows, kind == POSITIVE, status, hosts, sources, geometry)
-    arcs = _arcs(rows, positive, hosts, sources, geometry, experiment)
-    status[positive] = arcs.status
+    arcs = _arcs(positive, hosts, sources, geometry, experiment, located=located)
+    status[positive.rows] = arcs.status
 
-    if not (kind == MATCHED_LIGHT).any():
+    if not located:
         return [arcs]
     matched = _without(unlensed_faults, rows, kind == MATCHED_LIGHT, status, hosts, sources, geometry)
     twin_of = _twins_of(rows, matched, arcs, twins, hosts, sources, geometry, experiment)
-    status[matched[~twin_of.usable]] = "twin_lost"
-    light = _matched_light(rows, matched[twin_of.usable], twin_of, hosts, sources, geometry, experiment)
+    status[matched.rows[~twin_of.usable]] = "twin_lost"
+    light = _matched_light(matched.of(twin_of.usable), twin_of, hosts, sources, geometry, experiment)
     status[light.rows] = light.status
     return [arcs, light]
 
 
+class _Chosen(NamedTuple):
+    """Rows of a table that can be rendered.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (k,)
+        Which rows of the table they are.
+    table : pyarrow.Table
+        These rows.
+    templates : ndarray of float32, shape (k, t, t)
+        Of their sources.
+    """
+
+    rows: NDArray[np.intp]
+    table: pa.Table
+    templates: Images
+
+    def of(self, kept: NDArray[np.bool_]) -> _Chosen:
+        """Return some of them."""
+        if kept.all():
+            return self
+        return _Chosen(self.rows[kept], self.table.filter(pa.array(kept)), self.templates[kept])
+
+
 def _without(
-    faults: Callable[[pa.Table, HostStamps, SourceLibrary, StampGeometry], NDArray[np.object_]],
+    faults: Callable[[pa.Table, Images, float, HostStamps, StampGeometry], NDArray[np.object_]],
     rows: pa.Table,
     asked: NDArray[np.bool_],
     status: NDArray[Any],
     hosts: HostStamps,
     sources: SourceLibrary,
     geometry: StampGeometry,
-) -> NDArray[np.intp]:
+) -> _Chosen:
     """Return the asked rows that can be rendered, after writing the status of those that cannot."""
     chosen = np.flatnonzero(asked & (status == "ok"))
-    found = faults(rows.take(pa.array(chosen)), hosts, sources, geometry)
+    wanted = rows.take(pa.array(chosen))
+    templates = templates_of(wanted, sources)
+    found = faults(wanted, templates, sources.pixel_scale_arcsec, hosts, geometry)
     status[chosen[found != ""]] = found[found != ""]
-    return np.asarray(chosen[found == ""], dtype=np.intp)
+    return _Chosen(np.asarray(chosen, dtype=np.intp), wanted, templates).of(found == "")
 
 
 class _Twins(NamedTuple):
@@ -161,25 +183,25 @@ class _Twins(NamedTuple):
 
     Attributes
     ----------
-    rows : pyarrow.Table
-        MANIFEST rows of the usable twins, u rows in the order of the m.
     flux_nmgy : ndarray, shape (u, bands)
-        Flux of their arcs on their stamps.
+        Flux of the arcs of usable twins on their stamps, in the order of the m.
     weight : ndarray, shape (u,)
         Their sampling weights.
+    in_annuli : ndarray, shape (u, annuli)
+        Light of their arcs before the PSF, in annuli about their galaxies.
     usable : ndarray of bool, shape (m,)
         Whether the twin has a stamp.
     """
 
-    rows: pa.Table
     flux_nmgy: FloatArray
     weight: FloatArray
+    in_annuli: FloatArray
     usable: NDArray[np.bool_]
 
 
 def _twins_of(
     rows: pa.Table,
-    matched: NDArray[np.intp],
+    matched: _Chosen,
     arcs: Light,
     twins: pa.Table | None,
     hosts: HostStamps,
@@ -189,37 +211,37 @@ def _twins_of(
 ) -> _Twins:
     """Find the twin of every matched-light row."""
     known = _fluxes(rows, arcs)
-    tables = [rows.filter(pc.equal(rows["control_kind"], POSITIVE))]
+    positives = set(rows["task_id"].filter(pc.equal(rows["control_kind"], POSITIVE)).to_pylist())
     if twins is not None and twins.num_rows:
+        names = twins["task_id"].to_pylist()
         at = [hosts.row_of.get(name) for name in twins["host_id"].to_pylist()]
         status = np.array(["host_missing" if h is None else hosts.status[h] for h in at], dtype=object)
-        here = pc.is_in(twins["task_id"], value_set=tables[0]["task_id"].combine_chunks())
-        new = _without(lensed_faults, twins, ~here.to_numpy(), status, hosts, sources, geometry)
-        known |= _fluxes(twins, _arcs(twins, new, hosts, sources, geometry, experiment))
-        tables.append(twins)
-    positives = pa.concat_tables(tables)
-    asked = rows["twin_task_id"].take(pa.array(matched)).combine_chunks()
-    index = pc.index_in(asked, value_set=positives["task_id"].combine_chunks())
-    if index.null_count:
-        missing = asked.filter(index.is_null())[0].as_py()
-        raise ContractError(describe("Matched light without its twin", field="twin_task_id", row=missing))
-    names = asked.to_pylist()
+        absent = np.array([name not in positives for name in names], dtype=bool)
+        new = _without(lensed_faults, twins, absent, status, hosts, sources, geometry)
+        known |= _fluxes(twins, _arcs(new, hosts, sources, geometry, experiment, located=True))
+        positives |= set(names)
+    names = matched.table["twin_task_id"].to_pylist()
+    for name in names:
+        if name not in positives:
+            raise ContractError(describe("Matched light without its twin", field="twin_task_id", row=name))
     usable = np.array([name in known for name in names], dtype=bool)
     found = [known[name] for name in names if name in known]
+    assert arcs.in_annuli is not None
     return _Twins(
-        rows=positives.take(index.filter(pa.array(usable))),
-        flux_nmgy=np.array([flux for flux, _ in found]).reshape(-1, len(BANDS)),
-        weight=np.array([weight for _, weight in found], dtype=np.float64),
+        flux_nmgy=np.array([flux for flux, _, _ in found]).reshape(-1, len(BANDS)),
+        weight=np.array([weight for _, weight, _ in found], dtype=np.float64),
+        in_annuli=np.array([light for _, _, light in found]).reshape(len(found), arcs.in_annuli.shape[1]),
         usable=usable,
     )
 
 
-def _fluxes(table: pa.Table, arcs: Light) -> dict[str, tuple[FloatArray, float]]:
-    """Return flux per band on the stamp and weight of every arc that could be added, by task id."""
+def _fluxes(table: pa.Table, arcs: Light) -> dict[str, tuple[FloatArray, float, FloatArray]]:
+    """Return flux per band, weight and light in annuli of every arc that could be added, by task id."""
+    assert arcs.in_annuli is not None
     ids = table["task_id"].take(pa.array(arcs.rows)).to_pylist()
     flux = arcs.image.sum(axis=(-2, -1), dtype=np.float64)
     return {
-        name: (flux[i], float(arcs.weight[i]))
+        name: (flux[i], float(arcs.weight[i]), arcs.in_annuli[i])
         for i, (name, status) in enumerate(zip(ids, arcs.status, strict=True))
         if status == "ok"
     }
@@ -234,51 +256,58 @@ def _status(image: Images, total_nmgy: FloatArray) -> NDArray[Any]:
 
 
 def _arcs(
-    table: pa.Table,
-    chosen: NDArray[np.intp],
+    chosen: _Chosen,
     hosts: HostStamps,
     sources: SourceLibrary,
     geometry: StampGeometry,
     experiment: Experiment,
+    *,
+    located: bool,
 ) -> Light:
     """Render the lensed sources of the chosen rows, at the flux of the row or of its target S/N."""
-    rows = table.take(pa.array(chosen))
+    rows = chosen.table
     flux = source_flux_nmgy(rows)
-    fwhm = by_band(rows, "psf_fwhm_{b}_arcsec")
-    rendered = _lensed(rows, hosts, sources, geometry, experiment, fwhm_arcsec=fwhm, flux_nmgy=flux)
+    rendered = _renderer(experiment).lensed(
+        chosen.templates,
+        template_scale_arcsec=sources.pixel_scale_arcsec,
+        size_px=geometry.size_px,
+        pixel_scale_arcsec=geometry.pixel_scale_arcsec,
+        psf_fwhm_arcsec=by_band(rows, "psf_fwhm_{b}_arcsec"),
+        flux_nmgy=flux,
+        annuli=_annuli(rows, hosts, geometry) if located else None,
+        **lens_scene(rows, hosts, geometry),
+    )
     status = _status(rendered.image, flux * rendered.magnification[:, None])
     choice = choose_flux(rows, rendered.image, hosts=hosts, sources=sources, experiment=experiment)
     status[(status == "ok") & ~choice.reached] = "snr_unreachable"
     image = rendered.image
     if (choice.scale != 1.0).any():
         image = image * choice.scale.astype(np.float32)[:, None, None, None]
-    return Light(chosen, image, rendered.magnification, choice.scale, choice.weight, status.tolist())
+    return Light(
+        chosen.rows,
+        image,
+        rendered.magnification,
+        choice.scale,
+        choice.weight,
+        status.tolist(),
+        rendered.in_annuli,
+    )
 
 
-def _lensed(
-    rows: pa.Table,
-    hosts: HostStamps,
-    sources: SourceLibrary,
-    geometry: StampGeometry,
-    experiment: Experiment,
-    *,
-    fwhm_arcsec: FloatArray,
-    flux_nmgy: FloatArray,
-) -> Rendered:
-    return _renderer(experiment).lensed(
-        templates_of(rows, sources),
-        template_scale_arcsec=sources.pixel_scale_arcsec,
-        size_px=geometry.size_px,
-        pixel_scale_arcsec=geometry.pixel_scale_arcsec,
-        psf_fwhm_arcsec=fwhm_arcsec,
-        flux_nmgy=flux_nmgy,
-        **lens_scene(rows, hosts, geometry),
+def _annuli(rows: pa.Table, hosts: HostStamps, geometry: StampGeometry) -> Annuli:
+    """Return annuli about the host galaxies that cover any stamp."""
+    x, y = galaxy_arcsec(rows, hosts, geometry)
+    # A galaxy lies within half a pixel of the centre of its stamp, along x and along y.
+    reach_px = (geometry.size_px + 1.0) / math.sqrt(2.0)
+    return Annuli(
+        np.stack([x, y], axis=1),
+        _RADIAL_BIN_PX * geometry.pixel_scale_arcsec,
+        math.ceil(reach_px / _RADIAL_BIN_PX),
     )
 
 
 def _matched_light(
-    table: pa.Table,
-    chosen: NDArray[np.intp],
+    chosen: _Chosen,
     twins: _Twins,
     hosts: HostStamps,
     sources: SourceLibrary,
@@ -286,15 +315,19 @@ def _matched_light(
     experiment: Experiment,
 ) -> Light:
     """Render the sources of the chosen rows unlensed, each with the flux of its twin's arc."""
-    rows, flux_nmgy = table.take(pa.array(chosen)), twins.flux_nmgy
-    share = rows["light_quantile"].to_numpy()
-    radius = _light_radii_px(share, twins.rows, hosts, sources, geometry, experiment)
+    rows, flux_nmgy = chosen.table, twins.flux_nmgy
+    radius = light_radii_px(twins.in_annuli, rows["light_quantile"].to_numpy())
+    # What spreads the matched light and not the arc, its own size, is taken out in quadrature, so
+    # the second moment of the light about the galaxy is the arc's.
+    size_px = sources.pixel_scale_arcsec / geometry.pixel_scale_arcsec
+    spread_px2 = _second_moments_px2(chosen.templates) * size_px**2
+    radius = np.sqrt(np.maximum(radius**2 - spread_px2, 0.0))
     radius = np.minimum(radius, MAX_LIGHT_RADIUS * geometry.size_px / 2.0) * geometry.pixel_scale_arcsec
     azimuth = rows["light_azimuth_rad"].to_numpy()
     x, y = galaxy_arcsec(rows, hosts, geometry)
     renderer = _renderer(experiment)
     rendered = renderer.unlensed(
-        templates_of(rows, sources),
+        chosen.templates,
         template_scale_arcsec=sources.pixel_scale_arcsec,
         size_px=geometry.size_px,
         pixel_scale_arcsec=geometry.pixel_scale_arcsec,
@@ -309,36 +342,10 @@ def _matched_light(
     on_stamp = rendered.sum(axis=(-2, -1), dtype=np.float64)
     scale = np.divide(flux_nmgy, on_stamp, out=np.zeros_like(flux_nmgy), where=on_stamp > 0.0)
     image = rendered * scale.astype(np.float32)[:, :, None, None]
-    nothing = np.full(len(chosen), np.nan)
+    nothing = np.full(rows.num_rows, np.nan)
     return Light(
-        chosen, image, nothing, np.ones(len(chosen)), twins.weight, _status(image, flux_nmgy).tolist()
+        chosen.rows, image, nothing, np.ones(rows.num_rows), twins.weight, _status(image, flux_nmgy).tolist()
     )
-
-
-def _light_radii_px(
-    quantile: FloatArray,
-    twins: pa.Table,
-    hosts: HostStamps,
-    sources: SourceLibrary,
-    geometry: StampGeometry,
-    experiment: Experiment,
-) -> FloatArray:
-    """Return the radius at which the middle of each matched light is put.
-
-    The radius is that of a share of the twin's arc at the sharpest seeing. What
-    spreads the matched light and not the arc, its own size and that seeing, is
-    taken out in quadrature, so the second moment of the light about the galaxy
-    is the arc's.
-    """
-    one = np.ones((twins.num_rows, 1))
-    fwhm = SHARP_FWHM_ARCSEC * one
-    sharp = _lensed(twins, hosts, sources, geometry, experiment, fwhm_arcsec=fwhm, flux_nmgy=one).image
-    offset = hosts.offset_px[[hosts.row_of[name] for name in twins["host_id"].to_pylist()]]
-    radius = light_radii_px(sharp[:, 0], offset.reshape(-1, 2), quantile)
-    size_arcsec2 = _second_moments_px2(templates_of(twins, sources)) * sources.pixel_scale_arcsec**2
-    seeing_arcsec2 = moffat_scale_arcsec(SHARP_FWHM_ARCSEC) ** 2 / (MOFFAT_BETA - 2.0)
-    spread_px2 = (size_arcsec2 + seeing_arcsec2) / geometry.pixel_scale_arcsec**2
-    return np.sqrt(np.maximum(radius**2 - spread_px2, 0.0))
 
 
 def _second_moments_px2(templates: Images) -> FloatArray:
@@ -349,15 +356,13 @@ def _second_moments_px2(templates: Images) -> FloatArray:
     return np.asarray(np.einsum("ni,i->n", light, squared) / light.sum(axis=1, dtype=np.float64))
 
 
-def light_radii_px(light: Images, offset_px: Any, quantile: Any) -> FloatArray:
-    """Return the radius about each galaxy that holds a given share of light.
+def light_radii_px(in_annuli: FloatArray, quantile: Any) -> FloatArray:
+    """Return the radius that holds a given share of light.
 
     Parameters
     ----------
-    light : ndarray of float32, shape (n, size, size)
-        Noiseless light, any unit.
-    offset_px : array_like, shape (n, 2)
-        Galaxy minus stamp centre, x and y.
+    in_annuli : ndarray, shape (n, annuli)
+        Light of each annulus, from the middle outwards, any unit.
     quantile : array_like, shape (n,)
         Shares of the light, in (0, 1).
 
@@ -366,14 +371,7 @@ def light_radii_px(light: Images, offset_px: Any, quantile: Any) -> FloatArray:
     ndarray, shape (n,)
         Unit: px. Within annuli of a quarter of a pixel the share grows linearly.
     """
-    # The machine code is loaded with the first matched light, not with the package.
-    from darkhaloscope.stamps.light_kernels import sum_annuli
-
-    offset = np.ascontiguousarray(offset_px, dtype=np.float64)
-    reach_px = (light.shape[-1] + 2.0 * np.abs(offset).max(initial=0.0)) / np.sqrt(2.0)
-    sums = np.empty((len(light), math.ceil(reach_px / _RADIAL_BIN_PX) + 1))
-    sum_annuli(np.ascontiguousarray(light), offset, 1.0 / _RADIAL_BIN_PX, sums)
-    share = np.concatenate([np.zeros((len(light), 1)), np.cumsum(sums, axis=1)], axis=1)
+    share = np.concatenate([np.zeros((len(in_annuli), 1)), np.cumsum(in_annuli, axis=1)], axis=1)
     edges_px = np.arange(share.shape[1]) * _RADIAL_BIN_PX
     return np.array(
         [np.interp(q * s[-1], s, edges_px) for q, s in zip(np.asarray(quantile), share, strict=True)]

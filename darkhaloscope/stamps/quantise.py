@@ -163,7 +163,7 @@ def quantised(table: pa.Table, steps_per_sigma: float) -> pa.Table:
     DataError
         As :func:`count_steps`.
     """
-    rows = QUANTISED.row_group_rows
+    rows = QUANTISED.rows_per_group
     starts = range(0, max(1, table.num_rows), rows)
     return pa.concat_tables([_quantised(table.slice(start, rows), steps_per_sigma) for start in starts])
 

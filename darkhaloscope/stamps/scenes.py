@@ -91,7 +91,11 @@ def lens_scene(rows: pa.Table, hosts: HostStamps, geometry: StampGeometry) -> di
 
 
 def lensed_faults(
-    rows: pa.Table, hosts: HostStamps, sources: SourceLibrary, geometry: StampGeometry
+    rows: pa.Table,
+    templates: Images,
+    template_scale_arcsec: float,
+    hosts: HostStamps,
+    geometry: StampGeometry,
 ) -> NDArray[np.object_]:
     """Return why the lensed source of each row cannot be rendered.
 
@@ -99,10 +103,12 @@ def lensed_faults(
     ----------
     rows : pyarrow.Table
         MANIFEST, n positives whose hosts have stamps.
+    templates : ndarray of float32, shape (n, t, t)
+        Of their sources.
+    template_scale_arcsec : float
+        Side of a template pixel.
     hosts : HostStamps
         For the place of the galaxy.
-    sources : SourceLibrary
-        Templates.
     geometry : StampGeometry
         Of the stamps.
 
@@ -117,12 +123,11 @@ def lensed_faults(
         psf_fwhm_arcsec=by_band(rows, "psf_fwhm_{b}_arcsec"),
         flux_nmgy=source_flux_nmgy(rows),
     )
-    templates = templates_of(rows, sources)
     faults = _named(scenes.faults())
     with np.errstate(invalid="ignore", divide="ignore"):  # rows that are refused already
         # A deflector without mass makes no lens, though it can be rendered.
         _mark(faults, scenes.theta_e_arcsec <= 0.0, "bad_theta_e_arcsec")
-        half_diagonal = templates.shape[-1] / np.sqrt(2.0) * sources.pixel_scale_arcsec
+        half_diagonal = templates.shape[-1] / np.sqrt(2.0) * template_scale_arcsec
         reach = scenes.reach_arcsec(half_diagonal)
         limit = MAX_REACH_STAMPS * geometry.size_px * geometry.pixel_scale_arcsec
         _mark(faults, ~(reach <= limit), "image_too_large")
@@ -130,7 +135,11 @@ def lensed_faults(
 
 
 def unlensed_faults(
-    rows: pa.Table, hosts: HostStamps, sources: SourceLibrary, geometry: StampGeometry
+    rows: pa.Table,
+    templates: Images,
+    template_scale_arcsec: float,  # noqa: ARG001  # called in the place of ``lensed_faults``
+    hosts: HostStamps,
+    geometry: StampGeometry,
 ) -> NDArray[np.object_]:
     """Return why the bare source of each row cannot be rendered; as :func:`lensed_faults`."""
     x, y = galaxy_arcsec(rows, hosts, geometry)
@@ -145,7 +154,7 @@ def unlensed_faults(
     share = rows["light_quantile"].to_numpy()
     _mark(faults, ~((share > 0.0) & (share < 1.0)), "bad_light_quantile")
     _mark(faults, ~np.isfinite(rows["light_azimuth_rad"].to_numpy()), "bad_light_azimuth_rad")
-    return _with_orientation(faults, rows, templates_of(rows, sources))
+    return _with_orientation(faults, rows, templates)
 
 
 def _named(fields: NDArray[np.object_]) -> NDArray[np.object_]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from llvmlite.binding import get_host_cpu_features
 
-from darkhaloscope.lensing import kernels, reference, sie
+from darkhaloscope.lensing import kernels, reference, sie, template_kernels
 from darkhaloscope.lensing.render import render_lensed
 from darkhaloscope.lensing.sampling import Sampling, ray_patterns
 from darkhaloscope.lensing.scene import Scenes, scene_constants
@@ -32,7 +32,7 @@ def prepared(scenes_dict):
     ring = kernels.TEMPLATE_RING_PX
     padded = np.ascontiguousarray(np.pad(templates, ((0, 0), (ring, ring), (ring, ring))))
     sums, extents, roughness = np.empty((3, n))
-    kernels.measure_templates(templates, sums, extents, roughness, np.empty((3, t), np.float32))
+    template_kernels.measure_templates(templates, sums, extents, roughness, np.empty((3, t), np.float32))
     return padded, scenes, scene_constants(scenes, scale, t + 2 * ring, extents), scale
 
 
@@ -176,7 +176,7 @@ def test_extent_is_the_farthest_light_and_one_pixel_of_interpolation():
     templates[2, 3, 1] = templates[2, 4, 6] = 0.5
     templates.flags.writeable = False
     sums, extents, roughness = np.empty((3, 4))
-    kernels.measure_templates(templates, sums, extents, roughness, np.empty((3, 9), np.float32))
+    template_kernels.measure_templates(templates, sums, extents, roughness, np.empty((3, 9), np.float32))
     np.testing.assert_allclose(extents - np.sqrt(2), [0.0, np.sqrt(32), np.sqrt(10), 0.0])
     np.testing.assert_allclose(roughness[[0, 2, 3]], [2.0, 2.0, 0.0])
     np.testing.assert_allclose(sums, [1.0, 1.0, 1.0, 0.0])
@@ -188,7 +188,7 @@ def test_roughness_is_the_rms_gradient():
     widths = np.array([4.0, 8.0])
     templates = np.exp(-(x**2 + y**2) / (2 * widths[:, None, None] ** 2)).astype(np.float32)
     sums, extents, roughness = np.empty((3, 2))
-    kernels.measure_templates(templates, sums, extents, roughness, np.empty((3, 81), np.float32))
+    template_kernels.measure_templates(templates, sums, extents, roughness, np.empty((3, 81), np.float32))
     np.testing.assert_allclose(roughness, 1.0 / widths, rtol=0.02)
 
 

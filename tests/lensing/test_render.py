@@ -11,7 +11,7 @@ from darkhaloscope.errors import ConfigError, DataError
 from darkhaloscope.lensing.geometry import StampGeometry
 from darkhaloscope.lensing.psf import moffat_enclosed_flux
 from darkhaloscope.lensing.reference import reference_render
-from darkhaloscope.lensing.render import render_lensed, render_unlensed
+from darkhaloscope.lensing.render import Annuli, render_lensed, render_unlensed
 from darkhaloscope.lensing.sampling import (
     LENSED_ACCURACY,
     QUALITIES,
@@ -347,3 +347,45 @@ def test_no_scene_gives_no_image():
     rendered = render_lensed(**subset(trial_scenes(2), []))
     assert rendered.image.shape == (0, 3, 64, 64)
     assert rendered.magnification.shape == (0,)
+
+
+def test_light_in_annuli_is_that_of_the_image_before_the_psf():
+    """Radii of quantiles against the oracle's image without a PSF, at ten rays along a pixel."""
+    size, fine, width = 33, 10, 0.25
+    scenes = trial_scenes(6, size_px=size)
+    centre = np.random.Generator(np.random.Philox(key=6)).uniform(-0.3, 0.3, (6, 2))
+    found = render_lensed(**scenes, annuli=Annuli(centre, width * PX, 120)).in_annuli
+    rays = reference_render(
+        **scenes | {"size_px": fine * size, "pixel_scale_arcsec": PX / fine},
+        supersampling=1,
+        margin_px=0,
+        with_psf=False,
+    ).image[:, 0]
+    axis = (np.arange(fine * size) - (fine * size - 1) / 2.0) / fine
+    edges = np.arange(121) * width
+    for light, rings, (x, y) in zip(rays, found, centre / PX, strict=True):
+        radius = np.hypot(axis - x, (axis - y)[:, None]).ravel()
+        order = np.argsort(radius)
+        share = np.cumsum(light.ravel()[order], dtype=np.float64)
+        for quantile in (0.1, 0.5, 0.9):
+            expected = radius[order][np.searchsorted(share, quantile * share[-1])]
+            within = np.concatenate([[0.0], np.cumsum(rings)])
+            assert np.interp(quantile * within[-1], within, edges) == pytest.approx(expected, abs=0.15)
+
+
+def test_light_beyond_the_stamp_is_in_no_annulus():
+    """Of a source four pixels beyond the edge nothing, of one on the edge its half, of one inside it all."""
+    scenes = trial_scenes(3, size_px=32) | {"theta_e_arcsec": 0.0, "gamma1": 0.0, "gamma2": 0.0}
+    scenes |= {"src_x_arcsec": 0.0, "src_y_arcsec": 0.0, "lens_y_arcsec": 0.0}
+    scenes |= {"lens_x_arcsec": np.array([30.0, 16.0, 0.0]) * PX}
+    rendered = render_lensed(**scenes, annuli=Annuli(np.zeros((3, 2)), 40.0 * PX, 1))
+    share = rendered.in_annuli[:, 0] / rendered.in_annuli[2, 0]
+    assert share == pytest.approx([0.0, 0.5, 1.0], abs=0.1)
+
+
+def test_annuli_change_no_image():
+    scenes = trial_scenes(3, size_px=32)
+    with_annuli = render_lensed(**scenes, annuli=Annuli(np.zeros((3, 2)), 0.1, 10))
+    plain = render_lensed(**scenes)
+    assert plain.in_annuli is None
+    np.testing.assert_array_equal(with_annuli.image, plain.image)
