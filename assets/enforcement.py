@@ -16,8 +16,8 @@ from assets.metadata import picture_metadata
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
 from darkhaloscope.config import Gates
 from darkhaloscope.errors import UserError
-from darkhaloscope.gates.bank import judged_for
 from darkhaloscope.gates.enforce import require_gate
+from darkhaloscope.gates.physics.bank import judged_for
 from darkhaloscope.gates.registry import BANK_GATES, COSMOS_BANK
 from darkhaloscope.gates.result import GateReport, GateResult, GateStatus
 

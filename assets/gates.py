@@ -23,6 +23,7 @@ from assets.sky import footprint, host_cutouts, published_splits, sky_splits
 from assets.sources import BANK_FILE, cosmos_bank
 from assets.training import CHECKPOINT_FILE, checkpoint
 from darkhaloscope import tabular
+from darkhaloscope.gates.context import DataSet
 from darkhaloscope.gates.registry import DATA_GATES, GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateReport, GateStatus
 from darkhaloscope.gates.run import run_data_gates, run_model_gates
@@ -68,8 +69,8 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
     stamps = tile_records(campaign, "injected_stamps", name)
 
     def build(staging: Path) -> Built:
-        report = run_data_gates(
-            ShardSet(store.paths(judged, ".parquet")),
+        data = DataSet(
+            shards=ShardSet(store.paths(judged, ".parquet")),
             experiment=experiment,
             profile=sizes,
             bricks=tabular.read_table(store.paths(bricks, ".parquet")),
@@ -78,9 +79,9 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
             manifest_paths=[p for record in manifests.values() for p in store.paths(record, ".parquet")],
             stamp_paths=[p for record in stamps.values() for p in store.paths(record, ".parquet")],
             bank_path=store.paths(bank, BANK_FILE)[0],
-            artefact_hash=judged.content_hash,
-            figures_dir=staging,
+            folder=staging,
         )
+        report = run_data_gates(data, artefact_hash=judged.content_hash)
         return _write(report.with_waivers(experiment.gates, datetime.now(tz=UTC).date()), staging)
 
     return build_partition(

@@ -21,7 +21,7 @@ from darkhaloscope.evaluation import anchor_evaluation, selection
 from darkhaloscope.evaluation.comparison import compare_models
 from darkhaloscope.evaluation.cutouts import read_cutouts, score_cutouts
 from darkhaloscope.evaluation.rates import Rate
-from darkhaloscope.gates.bank import judged_for
+from darkhaloscope.gates.physics.bank import judged_for
 from darkhaloscope.gates.registry import COSMOS_BANK
 from darkhaloscope.gates.result import GateReport, GateStatus
 from darkhaloscope.profiles import Profile

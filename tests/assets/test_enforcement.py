@@ -10,7 +10,7 @@ from assets.enforcement import REPORT_FILE, check_results, hold_bank
 from dagster_project.definitions import build_defs
 from dagster_project.runner import open_instance
 from darkhaloscope.config import Gates
-from darkhaloscope.gates.bank import judge_bank
+from darkhaloscope.gates.physics.bank import judge_bank
 from darkhaloscope.gates.registry import DATA_GATES
 from darkhaloscope.gates.result import GateReport, GateResult, GateStatus, Verdict
 from darkhaloscope.gates.thresholds import Thresholds

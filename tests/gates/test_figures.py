@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 
-from darkhaloscope.gates import figures, shortcut
+from darkhaloscope.gates import figures
+from darkhaloscope.gates.shortcut import light
 
 
 def test_a_figure_is_drawn_again_from_json_to_the_same_bytes(good, tmp_path):
-    measured = shortcut.measure_aperture_light(good.sample, good.sample.model, seed=1, n_boot=20)
+    measured = light.measure_aperture_light(good.sample, good.sample.model, seed=1, n_boot=20)
     stored = json.loads(json.dumps(measured))
     one = figures.draw_roc(tmp_path / "a.png", {"model": measured}, "t")
     two = figures.draw_roc(tmp_path / "b.png", {"model": stored}, "t")

@@ -8,6 +8,7 @@ import torch
 from darkhaloscope import tabular
 from darkhaloscope.artifacts import write_json
 from darkhaloscope.errors import GateError, MissingDataError
+from darkhaloscope.gates.context import DataSet
 from darkhaloscope.gates.enforce import require_gate
 from darkhaloscope.gates.registry import DATA_GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateReport, GateStatus
@@ -29,10 +30,9 @@ def run(good, figures, shards=None, **changes):
         "stamp_paths": good.world.paths("stamps"),
         "hosts_paths": good.world.paths("hosts"),
         "bank_path": good.world.bank_path,
-        "artefact_hash": "abc",
-        "figures_dir": figures,
+        "folder": figures,
     }
-    return run_data_gates(shards or good.shards, **{**given, **changes})
+    return run_data_gates(DataSet(shards or good.shards, **{**given, **changes}), artefact_hash="abc")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from darkhaloscope.config import Experiment, Waiver
 from darkhaloscope.evaluation import anchor_evaluation, selection
 from darkhaloscope.evaluation.rates import OperatingPoint, Rate
 from darkhaloscope.evaluation.selection import NOT_VALIDATED
-from darkhaloscope.gates.anchors import run_anchor_gates
+from darkhaloscope.gates.anchors.pointing import run_anchor_gates
 from darkhaloscope.gates.result import GateReport, GateResult, GateStatus, Verdict
 from darkhaloscope.profiles import TEST
 from darkhaloscope.reports.gates import write_gate_report

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from darkhaloscope.gates import probe
+from darkhaloscope.gates.shortcut import probe
 from darkhaloscope.statistics import auc
 
 

@@ -6,12 +6,12 @@ from datetime import date
 
 import numpy as np
 import pytest
-from gates import faults
+from gates.faults import plants
 
 from darkhaloscope.config import Gates
 from darkhaloscope.errors import GateError
-from darkhaloscope.gates.bank import judge_bank, judged_for, measure_bank, run_bank_gates
 from darkhaloscope.gates.enforce import require_gate
+from darkhaloscope.gates.physics.bank import judge_bank, judged_for, measure_bank, run_bank_gates
 from darkhaloscope.gates.registry import BANK_GATES
 from darkhaloscope.gates.result import GateReport, GateStatus
 from darkhaloscope.gates.thresholds import Thresholds
@@ -54,8 +54,8 @@ PREDECESSORS = {
 
 
 def check_predecessors(folder, to, options, told):
-    path = faults.changed_bank(
-        folder / "bank.h5", to / "bad.h5", faults.predecessors_bank(folder / "cat", **options)
+    path = plants.changed_bank(
+        folder / "bank.h5", to / "bad.h5", plants.predecessors_bank(folder / "cat", **options)
     )
     verdict = judge(path)
     assert verdict.status is GateStatus.FAIL
@@ -91,16 +91,16 @@ def test_real_galaxies_made_the_predecessors_way_fail(real, tmp_path, which):
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        (faults.noise_in_the_masks, "of the light lies outside the galaxies"),
-        (faults.repeated_template, "1 of .* have the pixels of another"),
-        (faults.repeated_place, "1 of .* have the position of another"),
-        (faults.faint_source, "1 of .* have a S/N below the limit of 30"),
-        (faults.filter_not_applied, "have a radius outside the filter of 0.1 to 0.2 arcsec"),
-        (faults.dark_template, "1 of .* no positive light"),
+        (plants.noise_in_the_masks, "of the light lies outside the galaxies"),
+        (plants.repeated_template, "1 of .* have the pixels of another"),
+        (plants.repeated_place, "1 of .* have the position of another"),
+        (plants.faint_source, "1 of .* have a S/N below the limit of 30"),
+        (plants.filter_not_applied, "have a radius outside the filter of 0.1 to 0.2 arcsec"),
+        (plants.dark_template, "1 of .* no positive light"),
     ],
 )
 def test_each_fault_is_named(sound, tmp_path, fault, told):
-    verdict = judge(faults.changed_bank(sound / "bank.h5", tmp_path / "bad.h5", fault))
+    verdict = judge(plants.changed_bank(sound / "bank.h5", tmp_path / "bad.h5", fault))
     assert verdict.status is GateStatus.FAIL
     assert re.search(told, verdict.reason), verdict.reason
 
@@ -130,9 +130,9 @@ def test_each_measure_sees_noise_by_itself(sound, tmp_path, fault, upheld, told)
     removed = [
         {"gate": "P4", "name": name, "value": 9.0, "reason": REASON} for name in ORDER[: ORDER.index(upheld)]
     ]
-    pedestal = faults.predecessors_bank(sound / "cat", zoom=0.6)
-    change = pedestal if fault == "pedestal" else faults.noise_in_the_masks
-    with SourceBank.open(faults.changed_bank(sound / "bank.h5", tmp_path / "b.h5", change)) as bank:
+    pedestal = plants.predecessors_bank(sound / "cat", zoom=0.6)
+    change = pedestal if fault == "pedestal" else plants.noise_in_the_masks
+    with SourceBank.open(plants.changed_bank(sound / "bank.h5", tmp_path / "b.h5", change)) as bank:
         measured = measure_bank(bank)
     verdict = judge_bank(measured, Thresholds.of(Gates.model_validate({"overrides": removed})))
     assert verdict.status is GateStatus.FAIL
@@ -144,7 +144,7 @@ def test_too_few_galaxies_fail(sound, tmp_path):
         columns = {name: values[:2] for name, values in content[1].items()}
         return content[0][:2], columns, content[2]
 
-    verdict = judge(faults.changed_bank(sound / "bank.h5", tmp_path / "few.h5", few))
+    verdict = judge(plants.changed_bank(sound / "bank.h5", tmp_path / "few.h5", few))
     assert verdict.status is GateStatus.FAIL
     assert "2 templates; 3 needed" in verdict.reason
 
@@ -179,7 +179,7 @@ def test_measure_is_the_same_for_any_order_of_templates(sound, tmp_path):
 
     with (
         SourceBank.open(sound / "bank.h5") as bank,
-        SourceBank.open(faults.changed_bank(sound / "bank.h5", tmp_path / "r.h5", reverse)) as other,
+        SourceBank.open(plants.changed_bank(sound / "bank.h5", tmp_path / "r.h5", reverse)) as other,
     ):
         first, second = measure_bank(bank), measure_bank(other)
     assert first["histograms"] == second["histograms"]

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-import faults
 import gate_world
 import numpy as np
 import pytest
 from gate_world import LIMITS, keep, kinds, sample_of
+from gates.faults import plants
 
-from darkhaloscope.gates import shortcut
 from darkhaloscope.gates.result import GateStatus
+from darkhaloscope.gates.shortcut import light
 
 VIEWS = ("raw", "model")
 
@@ -29,22 +29,22 @@ def faulty(good):
 
 
 def normalisation(sample):
-    return shortcut.judge_normalisation(shortcut.measure_normalisation(sample), LIMITS)
+    return light.judge_normalisation(light.measure_normalisation(sample), LIMITS)
 
 
 def aperture(sample, view="model"):
-    measured = shortcut.measure_aperture_light(sample, getattr(sample, view), seed=1, n_boot=100)
-    return shortcut.judge_aperture_light(measured, LIMITS)
+    measured = light.measure_aperture_light(sample, getattr(sample, view), seed=1, n_boot=100)
+    return light.judge_aperture_light(measured, LIMITS)
 
 
 def core(sample, view="model"):
-    measured = shortcut.measure_core(sample, getattr(sample, view), seed=1, n_boot=100)
-    return shortcut.judge_core(measured, LIMITS)
+    measured = light.measure_core(sample, getattr(sample, view), seed=1, n_boot=100)
+    return light.judge_core(measured, LIMITS)
 
 
 def brightness(good, sample, view="model"):
-    measured = shortcut.measure_brightness(sample, getattr(sample, view), good.hosts)
-    return shortcut.judge_brightness(measured, LIMITS)
+    measured = light.measure_brightness(sample, getattr(sample, view), good.hosts)
+    return light.judge_brightness(measured, LIMITS)
 
 
 def test_sound_normalisation_passes(good):
@@ -54,7 +54,7 @@ def test_sound_normalisation_passes(good):
 
 
 def test_another_sky_subtraction_of_positives_fails(faulty):
-    verdict = normalisation(faulty(faults.sky_residual))
+    verdict = normalisation(faulty(plants.sky_residual))
     assert verdict.status is GateStatus.FAIL
     assert "median_" in verdict.reason
 
@@ -76,7 +76,7 @@ def test_sound_aperture_light_passes(good, view):
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_one_arc_colour_fails(faulty, view):
-    verdict = aperture(faulty(faults.one_colour), view)
+    verdict = aperture(faulty(plants.one_colour), view)
     assert verdict.status is GateStatus.FAIL
     assert "matched_light" in verdict.reason
     assert verdict.lower > verdict.threshold
@@ -84,7 +84,7 @@ def test_one_arc_colour_fails(faulty, view):
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_arcs_brighter_than_their_controls_fail(faulty, view):
-    assert aperture(faulty(faults.scaled_light, 3.0), view).status is GateStatus.FAIL
+    assert aperture(faulty(plants.scaled_light, 3.0), view).status is GateStatus.FAIL
 
 
 def test_without_matched_light_only_the_wide_limit_holds(good, faulty):
@@ -92,7 +92,7 @@ def test_without_matched_light_only_the_wide_limit_holds(good, faulty):
     sample = sample_of(plain, good.world.experiment)
     assert aperture(sample).status is GateStatus.PASS
     assert core(sample).status is GateStatus.NOT_APPLICABLE
-    bright = sample_of(faults.scaled_light(plain, 8.0), good.world.experiment)
+    bright = sample_of(plants.scaled_light(plain, 8.0), good.world.experiment)
     verdict = aperture(bright)
     assert verdict.status is GateStatus.FAIL
     assert "matched_light" not in verdict.reason
@@ -106,7 +106,7 @@ def test_sound_cores_pass(good, view):
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_light_in_the_core_fails(good, faulty, view):
-    sample = faulty(faults.light_in_the_core)
+    sample = faulty(plants.light_in_the_core)
     assert core(sample, view).status is GateStatus.FAIL
     verdict = brightness(good, sample, view)
     assert verdict.status is GateStatus.FAIL
@@ -114,7 +114,7 @@ def test_light_in_the_core_fails(good, faulty, view):
 
 
 def test_positives_on_brighter_hosts_fail_before_injection(good, faulty):
-    verdict = brightness(good, faulty(faults.brighter_hosts))
+    verdict = brightness(good, faulty(plants.brighter_hosts))
     assert verdict.status is GateStatus.FAIL
     assert "before injection" in verdict.reason
     assert verdict.lower > 1.02
@@ -122,8 +122,8 @@ def test_positives_on_brighter_hosts_fail_before_injection(good, faulty):
 
 def test_hosts_without_cutouts_fail(good):
     nowhere = replace(good.hosts, row_of={})
-    measured = shortcut.measure_brightness(good.sample, good.sample.model, nowhere)
-    assert shortcut.judge_brightness(measured, LIMITS).status is GateStatus.FAIL
+    measured = light.measure_brightness(good.sample, good.sample.model, nowhere)
+    assert light.judge_brightness(measured, LIMITS).status is GateStatus.FAIL
 
 
 @pytest.mark.parametrize("missing", ["positive", "controls", "most positives"])
@@ -141,8 +141,8 @@ def test_probes_fail_closed(good, missing):
 
 
 def signal(sample, epochs=10):
-    measured = shortcut.measure_signal(sample, epochs=epochs, seed=1, n_boot=100, limits=LIMITS)
-    return shortcut.judge_signal(measured, LIMITS)
+    measured = light.measure_signal(sample, epochs=epochs, seed=1, n_boot=100, limits=LIMITS)
+    return light.judge_signal(measured, LIMITS)
 
 
 def test_the_signal_is_seen(good):
@@ -170,11 +170,11 @@ def test_a_treatment_that_costs_much_fails_though_something_is_left():
         "model": {"value": 0.71, "lower": 0.68, "upper": 0.74, "n": 500},
         "loss": {"value": 0.11, "lower": 0.07, "upper": 0.15, "n": 500},
     }
-    verdict = shortcut.judge_signal(measured, LIMITS)
+    verdict = light.judge_signal(measured, LIMITS)
     assert verdict.status is GateStatus.FAIL
     assert "costs a probe" in verdict.reason
     less = {**measured, "loss": {"value": 0.06, "lower": 0.02, "upper": 0.1, "n": 500}}
-    assert shortcut.judge_signal(less, LIMITS).status is GateStatus.PASS
+    assert light.judge_signal(less, LIMITS).status is GateStatus.PASS
 
 
 def test_positives_without_arcs_have_no_signal(good):

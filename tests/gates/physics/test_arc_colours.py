@@ -1,12 +1,12 @@
 """P3: arcs of many colours, each the recorded one, and nothing else."""
 
-import faults
 import gate_world
 import numpy as np
 import pytest
 from gate_world import LIMITS
+from gates.faults import plants
 
-from darkhaloscope.gates import arc_colours
+from darkhaloscope.gates.physics import arc_colours
 from darkhaloscope.gates.result import GateStatus
 
 
@@ -37,7 +37,7 @@ def test_sound_arcs_pass_and_say_what_they_are(good):
 
 
 def test_one_colour_for_all_fails_though_it_is_recorded(good):
-    verdict = judge(good, faults.same_colour(good.table, recorded=True))
+    verdict = judge(good, plants.same_colour(good.table, recorded=True))
     assert verdict.status is GateStatus.FAIL
     assert "one colour for all" in verdict.reason
     assert verdict.value < 0.02
@@ -52,7 +52,7 @@ def test_photon_noise_does_not_pass_for_a_spread_of_colours(spread):
 
 
 def test_a_colour_that_is_recorded_and_not_applied_fails(good):
-    for table in (faults.same_colour(good.table, recorded=False), faults.anothers_colours(good.table)):
+    for table in (plants.same_colour(good.table, recorded=False), plants.anothers_colours(good.table)):
         verdict = judge(good, table)
         assert verdict.status is GateStatus.FAIL
         assert "recorded" in verdict.reason
@@ -60,14 +60,14 @@ def test_a_colour_that_is_recorded_and_not_applied_fails(good):
 
 def test_shuffled_colours_have_the_right_median_and_scatter(good):
     """Only the rows give them away."""
-    measured = measure(good, faults.anothers_colours(good.table))
+    measured = measure(good, plants.anothers_colours(good.table))
     assert abs(measured["offset"]["g_r"]["value"]) < 0.1
     assert measured["scatter"]["g_r"]["value"] > 0.2
     assert measured["off"] > 0.8 * measured["rows"]
 
 
 def test_swapped_bands_fail(good):
-    verdict = judge(good, faults.swapped_bands(good.table))
+    verdict = judge(good, plants.swapped_bands(good.table))
     assert verdict.status is GateStatus.FAIL
     assert "off the recorded one" in verdict.reason
 
@@ -75,7 +75,7 @@ def test_swapped_bands_fail(good):
 @pytest.mark.parametrize("shift", [0.03, -0.03])
 def test_a_zero_point_that_slipped_in_one_band_fails(good, shift):
     r = 10.0 ** (-0.4 * shift)
-    table = faults.repainted(good.table, lambda flux, _row: flux * np.array([r, 1.0, 1.0]))
+    table = plants.repainted(good.table, lambda flux, _row: flux * np.array([r, 1.0, 1.0]))
     verdict = judge(good, table)
     assert verdict.status is GateStatus.FAIL
     assert verdict.value == pytest.approx(shift, abs=0.01)
@@ -96,7 +96,7 @@ def test_too_few_bright_arcs_fail(good):
 
 
 def test_arcs_that_took_light_away_have_no_colour(good):
-    table = faults.repainted(good.table, lambda flux, _row: flux * np.array([-1.0, 1.0, 1.0]))
+    table = plants.repainted(good.table, lambda flux, _row: flux * np.array([-1.0, 1.0, 1.0]))
     measured = measure(good, table)
     assert measured["rows"] == 0
     assert judge(good, table).status is GateStatus.FAIL

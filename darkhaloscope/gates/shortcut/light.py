@@ -18,8 +18,8 @@ from darkhaloscope.gates.features import Features, Sample, aperture_table
 from darkhaloscope.gates.hosts import HostSums
 from darkhaloscope.gates.judging import Measured, failed, not_applicable, passed, simultaneous
 from darkhaloscope.gates.population import COMPARED_KINDS, POSITIVE
-from darkhaloscope.gates.probe import convolutional_scores, logistic_scores
 from darkhaloscope.gates.result import Verdict
+from darkhaloscope.gates.shortcut.probe import convolutional_scores, logistic_scores
 from darkhaloscope.gates.thresholds import Threshold, Thresholds
 from darkhaloscope.statistics import (
     Interval,

@@ -2,16 +2,16 @@
 
 import json
 
-import faults
 import gate_world
 import numpy as np
 import pytest
 from gate_world import LIMITS, Rows, kinds
+from gates.faults import plants
 
 from darkhaloscope import tabular
 from darkhaloscope.config import Storage
 from darkhaloscope.errors import DataError
-from darkhaloscope.gates import storage
+from darkhaloscope.gates.quality import storage
 from darkhaloscope.gates.result import GateStatus
 from darkhaloscope.schema import QUANTISED as QUANTISED_STAMPS
 from darkhaloscope.stamps import quantise
@@ -84,10 +84,10 @@ def test_lossless_shards_have_no_such_question(good):
 @pytest.mark.parametrize(
     ("fault", "limit", "reason"),
     [
-        (faults.undithered, "max_mad_shift", "MAD"),
-        (faults.coarse_steps, "max_pixel_error_sigma", "half a step"),
-        (faults.one_class_quantised, "max_abs_d", "r.m.s. error in"),
-        (faults.clipped_counts, "max_pixel_error_sigma", "clipped"),
+        (plants.undithered, "max_mad_shift", "MAD"),
+        (plants.coarse_steps, "max_pixel_error_sigma", "half a step"),
+        (plants.one_class_quantised, "max_abs_d", "r.m.s. error in"),
+        (plants.clipped_counts, "max_pixel_error_sigma", "clipped"),
     ],
 )
 def test_a_planted_fault_fails_and_is_named(good, fault, limit, reason):
@@ -106,7 +106,7 @@ def test_one_clipped_pixel_of_one_stamp_fails(good, sound):
 
 
 def test_plain_rounding_of_one_class_fails(good, sound):
-    counted, rounded = (tabular.pixels(t, "image") for t in (sound, faults.undithered(good.table)))
+    counted, rounded = (tabular.pixels(t, "image") for t in (sound, plants.undithered(good.table)))
     lens = (kinds(good.table) == "positive")[:, None, None, None]
     verdict = judge(gate_world.changed(sound, image=np.where(lens, rounded, counted)), good)
     assert verdict.status is GateStatus.FAIL
@@ -115,7 +115,7 @@ def test_plain_rounding_of_one_class_fails(good, sound):
 def test_counts_cut_off_instead_of_rounded_fail(good):
     """Every pixel stays within half a step of sigma/32; their sum does not stay within 0.1 %."""
     image = tabular.pixels(good.table, "image")
-    step = faults.image_steps(image, 64.0)[..., None, None]
+    step = plants.image_steps(image, 64.0)[..., None, None]
     cut = np.floor(image / step) * step
     verdict = judge(gate_world.changed(good.table, image=cut), good)
     assert verdict.status is GateStatus.FAIL

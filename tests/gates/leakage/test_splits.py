@@ -1,19 +1,19 @@
 """L1 to L4: disjoint splits pass; shared sky, galaxies and sources, and wrong shares, fail."""
 
-import faults
 import numpy as np
 import pytest
 from gate_world import LIMITS, Rows, keep, values
+from gates.faults import plants
 
 from darkhaloscope.config import Split
-from darkhaloscope.gates import leakage
+from darkhaloscope.gates.leakage import splits
 from darkhaloscope.gates.result import GateStatus
 
 
 def sky(table, guard_deg=0.0, planned=None):
     rows = Rows(table)
-    measured = leakage.measure_sky(rows, rows.population, Split(guard_deg=guard_deg), planned)
-    return leakage.judge_sky(measured, LIMITS)
+    measured = splits.measure_sky(rows, rows.population, Split(guard_deg=guard_deg), planned)
+    return splits.judge_sky(measured, LIMITS)
 
 
 def test_disjoint_sky_passes(good):
@@ -23,30 +23,30 @@ def test_disjoint_sky_passes(good):
 
 
 def test_a_cell_in_two_splits_fails(good):
-    verdict = sky(faults.relabelled_rows(good.table))
+    verdict = sky(plants.relabelled_rows(good.table))
     assert verdict.status is GateStatus.FAIL
     assert "cells lie in two splits" in verdict.reason
 
 
 def test_a_galaxy_inside_the_guard_band_fails(good):
-    measured = leakage.measure_sky(
-        Rows(faults.moved_beside_test(good.table, 0.3)),
+    measured = splits.measure_sky(
+        Rows(plants.moved_beside_test(good.table, 0.3)),
         Rows(good.table).population,
         Split(guard_deg=0.5),
         None,
     )
     assert measured["separation_deg"]["train-test"] <= 0.3 + 1e-9
     # the moved galaxy keeps its cell number, which alone would fail: judge the distance by itself
-    verdict = leakage.judge_sky({**measured, "wrong_cells": 0}, LIMITS)
+    verdict = splits.judge_sky({**measured, "wrong_cells": 0}, LIMITS)
     assert verdict.status is GateStatus.FAIL
     assert "guard 0.5 deg" in verdict.reason
     assert (
-        leakage.judge_sky({**measured, "wrong_cells": 0, "guard_deg": 0.2}, LIMITS).status is GateStatus.PASS
+        splits.judge_sky({**measured, "wrong_cells": 0, "guard_deg": 0.2}, LIMITS).status is GateStatus.PASS
     )
 
 
 def test_cells_in_ring_order_fail(good):
-    verdict = sky(faults.ring_order(good.table))
+    verdict = sky(plants.ring_order(good.table))
     assert verdict.status is GateStatus.FAIL
     assert "not that of their position" in verdict.reason
 
@@ -65,17 +65,16 @@ def test_one_split_proves_nothing(good, name):
     rows = Rows(table)
     assert sky(table).status is GateStatus.FAIL
     assert (
-        leakage.judge_hosts(leakage.measure_shared_hosts(rows, rows.population), LIMITS).status
+        splits.judge_hosts(splits.measure_shared_hosts(rows, rows.population), LIMITS).status
         is GateStatus.FAIL
     )
     assert (
-        leakage.judge_sources(leakage.measure_sources(rows, rows.population), LIMITS).status
-        is GateStatus.FAIL
+        splits.judge_sources(splits.measure_sources(rows, rows.population), LIMITS).status is GateStatus.FAIL
     )
 
 
 def hosts(table):
-    return leakage.judge_hosts(leakage.measure_shared_hosts(Rows(table), Rows(table).population), LIMITS)
+    return splits.judge_hosts(splits.measure_shared_hosts(Rows(table), Rows(table).population), LIMITS)
 
 
 def test_disjoint_hosts_pass(good):
@@ -85,19 +84,19 @@ def test_disjoint_hosts_pass(good):
 
 
 def test_rows_of_one_galaxy_in_two_splits_fail(good):
-    verdict = hosts(faults.relabelled_rows(good.table))
+    verdict = hosts(plants.relabelled_rows(good.table))
     assert verdict.status is GateStatus.FAIL
     assert "10000-" in verdict.reason
 
 
 def test_one_galaxy_under_two_ids_fails(good):
-    verdict = hosts(faults.moved_beside_test(good.table, 0.5 / 3600))
+    verdict = hosts(plants.moved_beside_test(good.table, 0.5 / 3600))
     assert verdict.status is GateStatus.FAIL
     assert "two ids" in verdict.reason
 
 
 def sources(table):
-    return leakage.judge_sources(leakage.measure_sources(Rows(table), Rows(table).population), LIMITS)
+    return splits.judge_sources(splits.measure_sources(Rows(table), Rows(table).population), LIMITS)
 
 
 def test_disjoint_sources_pass(good):
@@ -105,7 +104,7 @@ def test_disjoint_sources_pass(good):
 
 
 def test_one_shared_source_fails(good):
-    verdict = sources(faults.shared_source(good.table))
+    verdict = sources(plants.shared_source(good.table))
     assert verdict.status is GateStatus.FAIL
     assert verdict.value == 1
 
@@ -121,7 +120,7 @@ def proportions(shares, cells=400, galaxies=None, kept=None):
     split = np.repeat(["train", "val", "test"], counts)
     n = len(split)
     available = dict(zip(["train", "val", "test"], (10 * counts).tolist(), strict=True))
-    measured = leakage.measure_proportions(
+    measured = splits.measure_proportions(
         cell=np.arange(n),
         split=split,
         galaxies=np.ones(n) if galaxies is None else galaxies(split),
@@ -130,7 +129,7 @@ def proportions(shares, cells=400, galaxies=None, kept=None):
         available=available,
         kept=available if kept is None else kept,
     )
-    return leakage.judge_proportions(measured, LIMITS)
+    return splits.judge_proportions(measured, LIMITS)
 
 
 def test_promised_proportions_pass():

@@ -7,7 +7,7 @@ import pytest
 import sky_tree
 
 from darkhaloscope import tabular
-from darkhaloscope.gates.anchors import judge_pointing, measure_pointing, run_anchor_gates
+from darkhaloscope.gates.anchors.pointing import judge_pointing, measure_pointing, run_anchor_gates
 from darkhaloscope.gates.result import GateReport, GateStatus
 from darkhaloscope.gates.thresholds import Thresholds
 from darkhaloscope.schema import ANCHOR_STAMPS

@@ -2,16 +2,17 @@
 
 import json
 
-import faults
 import gate_world
 import numpy as np
 import pyarrow as pa
 import pytest
 import stamp_world
 from gate_world import LIMITS, Rows, kinds
+from gates.faults import plants
 
 from darkhaloscope.config import SnrTargeting
-from darkhaloscope.gates import figures, snr_mix
+from darkhaloscope.gates import figures
+from darkhaloscope.gates.quality import snr_mix
 from darkhaloscope.gates.result import GateStatus
 
 TABLE = SnrTargeting(mode="choose_flux", target="table")
@@ -37,7 +38,7 @@ def test_the_declared_mix_passes(good, targeting):
 
 @pytest.mark.parametrize("targeting", [TABLE, FLAT])
 def test_missing_faint_arcs_fail(good, targeting):
-    verdict = judge(faults.faint_arcs_missing(gate_world.on_target(good.table, targeting)), targeting)
+    verdict = judge(plants.faint_arcs_missing(gate_world.on_target(good.table, targeting)), targeting)
     assert verdict.status is GateStatus.FAIL
     assert verdict.lower > verdict.threshold == 0.05
     assert "S/N" in verdict.reason

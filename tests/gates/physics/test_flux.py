@@ -1,12 +1,12 @@
 """P1: the oracle agrees with sound stamps and with nothing else."""
 
-import faults
 import gate_world
 import numpy as np
 import pytest
 from gate_world import LIMITS
+from gates.faults import plants
 
-from darkhaloscope.gates import physics
+from darkhaloscope.gates.physics import flux
 from darkhaloscope.gates.result import GateStatus
 from darkhaloscope.sources.library import open_sources
 
@@ -17,10 +17,10 @@ def library(good):
         yield sources
 
 
-def flux(good, library, table=None, rows=30, oracle=physics.oracle_flux_nmgy):
+def p1(good, library, table=None, rows=30, oracle=flux.oracle_flux_nmgy):
     chosen = good.world.experiment
     sample = good.sample if table is None else gate_world.sample_of(table, chosen)
-    measured = physics.measure_flux(
+    measured = flux.measure_flux(
         sample,
         good.hosts,
         library,
@@ -30,11 +30,11 @@ def flux(good, library, table=None, rows=30, oracle=physics.oracle_flux_nmgy):
         limits=LIMITS,
         oracle=oracle,
     )
-    return physics.judge_flux(measured, LIMITS)
+    return flux.judge_flux(measured, LIMITS)
 
 
 def test_sound_flux_passes_against_lenstronomy(good, library):
-    verdict = flux(good, library)
+    verdict = p1(good, library)
     assert verdict.status is GateStatus.PASS
     assert abs(verdict.value) < 0.01
     assert verdict.n_effective == 30
@@ -57,14 +57,14 @@ def recorded(good):
 
 @pytest.mark.parametrize("factor", [1.0 / 1111.0, 1.05, 0.95])
 def test_light_off_by_a_factor_fails(good, library, factor):
-    verdict = flux(good, library, faults.scaled_light(good.table, factor), 200, recorded(good))
+    verdict = p1(good, library, plants.scaled_light(good.table, factor), 200, recorded(good))
     assert verdict.status is GateStatus.FAIL
     assert "lenstronomy" in verdict.reason
     assert verdict.value == pytest.approx(factor - 1.0, abs=0.01)
 
 
 def test_matched_light_off_by_a_factor_fails(good, library):
-    verdict = flux(good, library, faults.scaled_light(good.table, 1.05, "matched_light"), 200, recorded(good))
+    verdict = p1(good, library, plants.scaled_light(good.table, 1.05, "matched_light"), 200, recorded(good))
     assert verdict.status is GateStatus.FAIL
     assert "twin" in verdict.reason
 
@@ -80,26 +80,26 @@ def test_a_few_wrong_rows_fail_though_the_median_is_right(good, library):
     )
     import pyarrow as pa
 
-    scaled = faults.scaled_light(pa.concat_tables([some, pairs]).combine_chunks(), 1.6)
+    scaled = plants.scaled_light(pa.concat_tables([some, pairs]).combine_chunks(), 1.6)
     wrong = gate_world.keep(scaled, gate_world.kinds(scaled) == "positive")
-    verdict = flux(good, library, pa.concat_tables([rest, wrong]).combine_chunks(), 300, recorded(good))
+    verdict = p1(good, library, pa.concat_tables([rest, wrong]).combine_chunks(), 300, recorded(good))
     assert verdict.status is GateStatus.FAIL
     assert "of 2" in verdict.reason
 
 
 def test_controls_that_differ_from_their_host_fail(good, library):
-    verdict = flux(good, library, faults.touched_controls(good.table), 60, recorded(good))
+    verdict = p1(good, library, plants.touched_controls(good.table), 60, recorded(good))
     assert verdict.status is GateStatus.FAIL
     assert "nothing was added" in verdict.reason
 
 
 def test_too_few_rows_fail(good, library):
-    assert flux(good, library, rows=5).status is GateStatus.FAIL
+    assert p1(good, library, rows=5).status is GateStatus.FAIL
 
 
 def test_photon_noise_is_not_a_fault(good, library):
     """The allowance follows the light: with its noise ignored, faint sound rows would count as off."""
-    verdict = flux(good, library, rows=300, oracle=recorded(good))
+    verdict = p1(good, library, rows=300, oracle=recorded(good))
     errors = verdict.values["oracle"]
     assert verdict.status is GateStatus.PASS
     assert errors["median_noise"] > 0.0

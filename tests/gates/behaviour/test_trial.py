@@ -10,7 +10,7 @@ from gate_world import LIMITS, Rows
 from scipy.special import expit
 
 from darkhaloscope import tabular
-from darkhaloscope.gates import behaviour
+from darkhaloscope.gates.behaviour import trial as trials
 from darkhaloscope.gates.result import GateStatus
 
 EXPERIMENT = gate_world.experiment()
@@ -22,7 +22,7 @@ def trial(good):
 
 
 def read(good, split):
-    return behaviour.read_trial(
+    return trials.read_trial(
         Rows(good.table),
         good.world.paths("hosts"),
         experiment=EXPERIMENT,
@@ -48,13 +48,13 @@ def sees_bright_centres(images, rows):
 
 
 def null(trial, score):
-    measured = behaviour.measure_null_injection(trial, score, experiment=EXPERIMENT, n_boot=50)
-    return behaviour.judge_null_injection(measured, LIMITS)
+    measured = trials.measure_null_injection(trial, score, experiment=EXPERIMENT, n_boot=50)
+    return trials.judge_null_injection(measured, LIMITS)
 
 
 def removed(trial, score):
-    measured = behaviour.measure_arc_removed(trial, score, experiment=EXPERIMENT)
-    return behaviour.judge_arc_removed(measured, LIMITS)
+    measured = trials.measure_arc_removed(trial, score, experiment=EXPERIMENT)
+    return trials.judge_arc_removed(measured, LIMITS)
 
 
 def test_null_injections_aim_at_no_snr(good, trial):
@@ -62,7 +62,7 @@ def test_null_injections_aim_at_no_snr(good, trial):
     targets = np.linspace(2.0, 50.0, trial.rows.num_rows)
     aimed = replace(trial, rows=stamp_world.replace(trial.rows, target_snr=targets))
     chosen = gate_world.experiment(snr_targeting={"mode": "choose_flux"})
-    found = behaviour.null_injections(aimed, chosen)
+    found = trials.null_injections(aimed, chosen)
     np.testing.assert_array_equal(tabular.pixels(found, "image"), trial.bare)
     assert found["target_snr"].null_count == trial.rows.num_rows
 
@@ -75,7 +75,7 @@ def test_a_model_of_arcs_passes(trial):
 
 
 def test_null_injections_leave_every_bit_of_the_host(trial):
-    stamps = behaviour.null_injections(trial, EXPERIMENT)
+    stamps = trials.null_injections(trial, EXPERIMENT)
     assert set(stamps["status"].to_pylist()) == {"ok"}
     assert np.array_equal(tabular.pixels(stamps, "image"), trial.bare)
 
@@ -130,7 +130,7 @@ def test_a_share_of_confident_null_injections_fails(trial):
 def test_the_score_falls_without_the_arc(trial):
     def score(images, rows):
         # light in the annulus of the arc above what the host has there
-        annulus = behaviour.arc_annulus(rows, 0.262, images.shape[-1])
+        annulus = trials.arc_annulus(rows, 0.262, images.shape[-1])
         return expit(6.0 * (((images - trial.bare)[:, 1] * annulus).sum(axis=(1, 2)) - 0.5))
 
     verdict = removed(trial, score)
@@ -139,7 +139,7 @@ def test_the_score_falls_without_the_arc(trial):
 
 
 def test_the_annulus_holds_the_arc_and_follows_the_lens(trial):
-    annulus = behaviour.arc_annulus(trial.rows, 0.262, trial.image.shape[-1])
+    annulus = trials.arc_annulus(trial.rows, 0.262, trial.image.shape[-1])
     arc = np.maximum(trial.image - trial.bare, 0.0)[:, 1]
     share = (arc * annulus).sum(axis=(1, 2)) / arc.sum(axis=(1, 2))
     assert np.median(share) > 0.9
@@ -149,8 +149,8 @@ def test_the_annulus_holds_the_arc_and_follows_the_lens(trial):
 
 
 def test_an_annulus_that_misses_the_arc_proves_nothing(trial):
-    measured = behaviour.measure_arc_removed(trial, sees_arcs(trial), experiment=EXPERIMENT)
-    verdict = behaviour.judge_arc_removed({**measured, "arc_share": 0.6}, LIMITS)
+    measured = trials.measure_arc_removed(trial, sees_arcs(trial), experiment=EXPERIMENT)
+    verdict = trials.judge_arc_removed({**measured, "arc_share": 0.6}, LIMITS)
     assert verdict.status is GateStatus.FAIL
     assert "proves nothing" in verdict.reason
 
@@ -158,8 +158,8 @@ def test_an_annulus_that_misses_the_arc_proves_nothing(trial):
 def test_sky_is_resampled_from_outside_and_keyed_by_the_task(trial):
     where = np.zeros((2, 64, 64), bool)
     where[:, 28:36, 28:36] = True
-    once = behaviour.with_sky(trial.image[:2], where, ["a", "b"], 1)
-    again = behaviour.with_sky(trial.image[1:2], where[1:], ["b"], 1)
+    once = trials.with_sky(trial.image[:2], where, ["a", "b"], 1)
+    again = trials.with_sky(trial.image[1:2], where[1:], ["b"], 1)
     assert np.array_equal(once[1], again[0])
     assert np.array_equal(once[:, :, ~where[0]], trial.image[:2][:, :, ~where[0]])
     assert np.isin(once[0][:, where[0]], trial.image[0]).all()
@@ -176,4 +176,4 @@ def test_behaviour_fails_closed_on_few_galaxies(trial, rows):
 
 def test_a_null_injection_that_is_refused_fails(trial):
     measured = {"galaxies": 50, "refused": 3}
-    assert behaviour.judge_null_injection(measured, LIMITS).status is GateStatus.FAIL
+    assert trials.judge_null_injection(measured, LIMITS).status is GateStatus.FAIL

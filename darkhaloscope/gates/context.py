@@ -1,0 +1,119 @@
+"""What the gates of a data set are asked of: its files, and what several gates take from them.
+
+Each part is read when a gate first asks for it, and once. What a gate measures
+is its family's business (``runs`` of each family); in which order gates run and
+what becomes of their verdicts is the business of ``run``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from darkhaloscope.config import Experiment
+from darkhaloscope.errors import DataError, describe
+from darkhaloscope.gates.features import Features, Sample, measure_sample
+from darkhaloscope.gates.hosts import HostSums, measure_hosts
+from darkhaloscope.gates.judging import Measured
+from darkhaloscope.gates.population import POSITIVE, Population
+from darkhaloscope.gates.result import Verdict
+from darkhaloscope.gates.thresholds import Thresholds
+from darkhaloscope.preprocess import PreprocessSpec
+from darkhaloscope.profiles import Profile
+from darkhaloscope.stamps.shards import ShardSet
+from darkhaloscope.survey.tiles import SplitMap
+
+
+@dataclass
+class DataSet:
+    """A data set under judgement and what its gates share.
+
+    Parameters
+    ----------
+    shards : ShardSet
+        The rows.
+    experiment : Experiment
+        What they were meant to be.
+    profile : Profile
+        Sample sizes.
+    bricks : pyarrow.Table
+        BRICKS: galaxies and area behind the promised proportions.
+    splits : SplitMap
+        The plan of the splits.
+    manifest_paths, stamp_paths : sequence of path
+        Parts of ``manifest`` and ``injected_stamps`` of all tiles: every task,
+        and the status it ended with.
+    hosts_paths : sequence of path
+        Parts of ``host_cutouts`` of all tiles.
+    bank_path : path
+        Source bank, for the oracle.
+    folder : Path
+        Where figures go.
+    """
+
+    shards: ShardSet
+    experiment: Experiment
+    profile: Profile
+    bricks: pa.Table
+    splits: SplitMap
+    manifest_paths: Sequence[str | Path]
+    stamp_paths: Sequence[str | Path]
+    hosts_paths: Sequence[str | Path]
+    bank_path: str | Path
+    folder: Path
+
+    @cached_property
+    def limits(self) -> Thresholds:
+        """Limits of the experiment, overrides applied."""
+        return Thresholds.of(self.experiment.gates)
+
+    @cached_property
+    def population(self) -> Population:
+        """Class, split and galaxy of every row."""
+        return Population.read(self.shards)
+
+    @cached_property
+    def sample(self) -> Sample:
+        """Pixel statistics of the fixed sample."""
+        if not self.population.present([POSITIVE]):
+            raise DataError(describe("No positives to judge", expected="both classes", got="controls only"))
+        return measure_sample(
+            self.shards,
+            hosts_per_class=self.profile.gate_hosts_per_class,
+            spec=PreprocessSpec.from_config(self.experiment.preprocess, crop_px=self.profile.stamp_px),
+            seed=self.experiment.seed,
+            probe_min_snr=self.limits.value("S6", "min_snr_footprint"),
+        )
+
+    @cached_property
+    def hosts(self) -> HostSums:
+        """Light of the sample's hosts before injection."""
+        return measure_hosts(
+            self.hosts_paths,
+            self.sample.table["host_id"].to_pylist(),
+            experiment=self.experiment,
+            size_px=self.profile.stamp_px,
+        )
+
+    @property
+    def views(self) -> dict[str, Features]:
+        """What is judged: the stamps as they are, and as the model sees them."""
+        return {"raw": self.sample.raw, "model": self.sample.model}
+
+    def in_views(
+        self, measured: Mapping[str, Measured], judge: Callable[[Measured, Thresholds], Verdict], figure: str
+    ) -> list[Verdict]:
+        """Judge each view; the raw one informs, the model one blocks."""
+        return [
+            replace(judge(values, self.limits), view=view, blocking=view == "model", figure=figure)
+            for view, values in measured.items()
+        ]
+
+
+Ask: TypeAlias = Callable[[DataSet], list[Verdict]]
+"""One gate: reads what it needs, measures, judges and draws; one verdict per view."""
