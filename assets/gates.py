@@ -23,6 +23,7 @@ from assets.sky import footprint, host_cutouts, published_splits, sky_splits
 from assets.sources import BANK_FILE, cosmos_bank
 from assets.training import CHECKPOINT_FILE, checkpoint
 from darkhaloscope import tabular
+from darkhaloscope.gates.behaviour.runs import Model
 from darkhaloscope.gates.context import DataSet
 from darkhaloscope.gates.registry import DATA_GATES, GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateReport, GateStatus
@@ -30,6 +31,7 @@ from darkhaloscope.gates.run import run_data_gates, run_model_gates
 from darkhaloscope.hashing import code_version
 from darkhaloscope.reports.gates import write_gate_report
 from darkhaloscope.stamps.shards import ShardSet
+from darkhaloscope.training.predict import load_model
 from resources.campaign import Campaign
 
 _CODE = code_version(
@@ -111,15 +113,15 @@ def model_gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> 
     hosts = [store.record("host_cutouts", tile) for tile in campaign.campaign_tiles()]
 
     def build(staging: Path) -> Built:
-        report = run_model_gates(
-            store.paths(judged, CHECKPOINT_FILE)[0],
-            ShardSet(store.paths(shards, ".parquet")),
+        model = Model(
+            score=load_model(store.paths(judged, CHECKPOINT_FILE)[0]).score,
+            shards=ShardSet(store.paths(shards, ".parquet")),
             experiment=experiment,
             profile=sizes,
             hosts_paths=[path for record in hosts for path in store.paths(record, ".parquet")],
-            artefact_hash=judged.content_hash,
-            figures_dir=staging,
+            folder=staging,
         )
+        report = run_model_gates(model, artefact_hash=judged.content_hash)
         return _write(report.with_waivers(experiment.gates, datetime.now(tz=UTC).date()), staging)
 
     return build_partition(

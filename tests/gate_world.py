@@ -43,8 +43,8 @@ def experiment(**sections) -> Experiment:
     )
 
 
-def hosts() -> pa.Table:
-    rng = np.random.Generator(np.random.Philox(key=11))
+def hosts(seed: int = 3) -> pa.Table:
+    rng = np.random.Generator(np.random.Philox(key=8 + seed))
     cell = np.repeat(sorted(CELLS), HOSTS_PER_CELL)
     n = len(cell)
     ra, dec = hp.pix2ang(32, cell, nest=True, lonlat=True)
@@ -163,18 +163,19 @@ def host_sums(world: World, table: pa.Table) -> HostSums:
     )
 
 
-_BUILT: dict[str, GateWorld] = {}
+_BUILT: dict[int, GateWorld] = {}
 
 
-def build(folder: Path) -> GateWorld:
-    """Build once per process."""
-    if "good" not in _BUILT:
+def build(folder: Path, seed: int = 3) -> GateWorld:
+    """Build once per process and seed; the seed draws hosts and tasks."""
+    if seed not in _BUILT:
         folder.mkdir(parents=True, exist_ok=True)
         bank = stamp_world.bank(folder)
-        world = stamp_world.build(folder, experiment(), bank, host_table=hosts())
+        chosen = experiment().model_copy(update={"seed": seed})
+        world = stamp_world.build(folder, chosen, bank, host_table=hosts(seed))
         table = tabular.read_table(world.paths("shards")).combine_chunks()
-        _BUILT["good"] = GateWorld(world, table, sample_of(table, world.experiment), host_sums(world, table))
-    return _BUILT["good"]
+        _BUILT[seed] = GateWorld(world, table, sample_of(table, chosen), host_sums(world, table))
+    return _BUILT[seed]
 
 
 def changed(table: pa.Table, **columns) -> pa.Table:

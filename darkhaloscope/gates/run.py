@@ -8,26 +8,22 @@ of the machine is raised.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 
-from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, MissingDataError
 from darkhaloscope.gates.behaviour import runs as behaviour
 from darkhaloscope.gates.behaviour.runs import Model
-from darkhaloscope.gates.context import Ask, DataSet
-from darkhaloscope.gates.judging import failed
+from darkhaloscope.gates.context import Ask, DataSet, ask
+from darkhaloscope.gates.inputs import MissingInputError
+from darkhaloscope.gates.judging import deferred, failed
 from darkhaloscope.gates.leakage import runs as leakage
 from darkhaloscope.gates.physics import runs as physics
 from darkhaloscope.gates.quality import runs as quality
 from darkhaloscope.gates.registry import CHECKPOINT, DATA_GATES, MODEL_GATES, SHARDS
 from darkhaloscope.gates.result import GateReport, GateResult, Verdict
 from darkhaloscope.gates.shortcut import runs as shortcut
-from darkhaloscope.profiles import Profile
 from darkhaloscope.progress import track
-from darkhaloscope.stamps.shards import ShardSet
-from darkhaloscope.training.predict import load_model
 
 DATA_FAMILIES: dict[str, Ask] = {**quality.GATES, **leakage.GATES, **physics.GATES, **shortcut.GATES}
 """Every gate of the training shards by id."""
@@ -55,37 +51,19 @@ def run_data_gates(data: DataSet, *, artefact_hash: str) -> GateReport:
         If a file does not exist.
     """
     experiment = data.experiment
-    asked = {gate: partial(DATA_FAMILIES[gate], data) for gate in DATA_GATES}
+    asked = {gate: partial(ask, DATA_FAMILIES[gate], data) for gate in DATA_GATES}
     results = _run(asked, artefact_hash, experiment.name)
     return GateReport(experiment.name, experiment.config_hash(data.profile), SHARDS, artefact_hash, results)
 
 
-def run_model_gates(
-    checkpoint_path: str | Path,
-    shards: ShardSet,
-    *,
-    experiment: Experiment,
-    profile: Profile,
-    hosts_paths: Sequence[str | Path],
-    artefact_hash: str,
-    figures_dir: str | Path,
-) -> GateReport:
-    """Run every gate of a checkpoint, on galaxies of the validation split.
+def run_model_gates(model: Model, *, artefact_hash: str) -> GateReport:
+    """Run every gate of a checkpoint, on galaxies it was not trained on.
 
     Parameters
     ----------
-    checkpoint_path : path
-        ``checkpoint.pt``.
-    shards : ShardSet
-        The shards it was trained on.
-    experiment : Experiment
-        What they were meant to be.
-    profile : Profile
-        Sample sizes.
-    hosts_paths : sequence of path
-        Parts of ``host_cutouts`` of all tiles.
-    figures_dir : path
-        Where the figures go; created.
+    model : Model
+        The model and the data it was trained on. Overrides of limits apply,
+        waivers do not (:meth:`GateReport.with_waivers`).
     artefact_hash : str
         Content hash of the checkpoint.
 
@@ -94,18 +72,18 @@ def run_model_gates(
     GateReport
         One result per gate.
     """
-    model = Model(
-        load_model(checkpoint_path).score, shards, experiment, profile, hosts_paths, Path(figures_dir)
-    )
+    experiment = model.experiment
     asked = {gate: partial(behaviour.GATES[gate], model) for gate in MODEL_GATES}
     results = _run(asked, artefact_hash, experiment.name)
-    return GateReport(experiment.name, experiment.config_hash(profile), CHECKPOINT, artefact_hash, results)
+    return GateReport(
+        experiment.name, experiment.config_hash(model.profile), CHECKPOINT, artefact_hash, results
+    )
 
 
 def _run(
     gates: Mapping[str, Callable[[], list[Verdict]]], artefact_hash: str, experiment: str
 ) -> tuple[GateResult, ...]:
-    """Run gates in order, timing each; what is wrong with the data fails the gate that met it."""
+    """Run gates in order, timing each; what is wrong with the data fails the gate that met it, what is absent defers it."""
     results: list[GateResult] = []
     for gate in track(list(gates), total=len(gates), label=f"gates {experiment} [gates]"):
         started = time.perf_counter()
@@ -113,6 +91,8 @@ def _run(
             verdicts = gates[gate]()
         except MissingDataError:
             raise
+        except MissingInputError as error:
+            verdicts = [deferred(str(error))]
         except DataError as error:
             verdicts = [failed(None, str(error), {"error": type(error).__name__})]
         seconds = time.perf_counter() - started

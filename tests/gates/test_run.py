@@ -8,6 +8,7 @@ import torch
 from darkhaloscope import tabular
 from darkhaloscope.artifacts import write_json
 from darkhaloscope.errors import GateError, MissingDataError
+from darkhaloscope.gates.behaviour.runs import Model
 from darkhaloscope.gates.context import DataSet
 from darkhaloscope.gates.enforce import require_gate
 from darkhaloscope.gates.registry import DATA_GATES, MODEL_GATES
@@ -18,6 +19,7 @@ from darkhaloscope.stamps.quantise import quantised
 from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.training.checkpoint import Checkpoint, save_checkpoint
 from darkhaloscope.training.models import LensFinder, ModelSpec
+from darkhaloscope.training.predict import load_model
 
 
 def run(good, figures, shards=None, **changes):
@@ -126,15 +128,15 @@ def test_an_untrained_model_does_not_pass(good, tmp_path):
         prior=0.3,
     )
     save_checkpoint(tmp_path / "checkpoint.pt", untrained)
-    verdicts = run_model_gates(
-        tmp_path / "checkpoint.pt",
-        good.shards,
+    model = Model(
+        score=load_model(tmp_path / "checkpoint.pt").score,
+        shards=good.shards,
         experiment=chosen,
         profile=gate_world.PROFILE,
         hosts_paths=good.world.paths("hosts"),
-        artefact_hash="m",
-        figures_dir=tmp_path,
+        folder=tmp_path,
     )
+    verdicts = run_model_gates(model, artefact_hash="m")
     assert verdicts.gates() == list(MODEL_GATES)
     assert verdicts.of("B2")[0].status is GateStatus.FAIL
     assert verdicts.of("B1")[0].values["changed_rows"] == 0

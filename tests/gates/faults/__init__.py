@@ -4,7 +4,9 @@ One module per family of gates lists its faults in ``FAULTS``; ``plants`` holds
 the changes themselves, functions of rows. A fault takes a sound case and
 returns a broken one; ``test_faults`` runs every gate of the artefact over it and
 asserts that the named gates fail, that a reason names the cause, and that no
-other gate fails.
+other gate fails. ``cases`` holds the sound shards and bank; the sound model is
+``behaviour.sound_model(good, folder)`` and the sound anchors are
+``anchors.sound_anchors(folder)``, beside their faults.
 """
 
 from __future__ import annotations
