@@ -19,6 +19,7 @@ from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.gates.features import Features, Sample, measure_sample
 from darkhaloscope.gates.hosts import HostSums, measure_hosts
+from darkhaloscope.gates.inputs import Input, missing_column
 from darkhaloscope.gates.judging import Measured
 from darkhaloscope.gates.population import POSITIVE, Population
 from darkhaloscope.gates.result import Verdict
@@ -29,9 +30,11 @@ from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.survey.tiles import SplitMap
 
 
-@dataclass
+@dataclass(repr=False)
 class DataSet:
     """A data set under judgement and what its gates share.
+
+    What follows ``folder`` may be absent; a gate that reads an absent input is deferred.
 
     Parameters
     ----------
@@ -41,6 +44,8 @@ class DataSet:
         What they were meant to be.
     profile : Profile
         Sample sizes.
+    folder : Path
+        Where figures go.
     bricks : pyarrow.Table
         BRICKS: galaxies and area behind the promised proportions.
     splits : SplitMap
@@ -52,20 +57,18 @@ class DataSet:
         Parts of ``host_cutouts`` of all tiles.
     bank_path : path
         Source bank, for the oracle.
-    folder : Path
-        Where figures go.
     """
 
     shards: ShardSet
     experiment: Experiment
     profile: Profile
-    bricks: pa.Table
-    splits: SplitMap
-    manifest_paths: Sequence[str | Path]
-    stamp_paths: Sequence[str | Path]
-    hosts_paths: Sequence[str | Path]
-    bank_path: str | Path
     folder: Path
+    bricks: Input[pa.Table] = Input("the bricks of the footprint")
+    splits: Input[SplitMap] = Input("the published plan of the splits (sky_splits)")
+    manifest_paths: Input[Sequence[str | Path]] = Input("the manifest: every task that was planned")
+    stamp_paths: Input[Sequence[str | Path]] = Input("injected_stamps: the archive the shards were made from")
+    hosts_paths: Input[Sequence[str | Path]] = Input("host_cutouts: the hosts before injection")
+    bank_path: Input[str | Path] = Input("the source bank")
 
     @cached_property
     def limits(self) -> Thresholds:
@@ -117,3 +120,20 @@ class DataSet:
 
 Ask: TypeAlias = Callable[[DataSet], list[Verdict]]
 """One gate: reads what it needs, measures, judges and draws; one verdict per view."""
+
+
+def ask(question: Ask, data: DataSet) -> list[Verdict]:
+    """Put one gate's question to a data set.
+
+    Raises
+    ------
+    MissingInputError
+        If the gate needs an input or a column that is absent.
+    """
+    try:
+        return question(data)
+    except KeyError as error:
+        missing = missing_column(data.shards, error)
+        if missing is None:
+            raise
+        raise missing from error
