@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope.errors import DataError, describe
+from darkhaloscope.gates.inputs import Input, MissingInputError, absent_columns
 from darkhaloscope.gates.population import POSITIVE, Population, floats
 from darkhaloscope.lensing.geometry import StampGeometry
 from darkhaloscope.preprocess import PreprocessSpec
@@ -43,6 +44,7 @@ _NO_CLIP = 1e9
 
 
 _DEPTH_STEP_MAG = 0.01
+_SNR = "arc_snr_footprint_r"
 
 
 class SampleReader(Protocol):
@@ -78,9 +80,12 @@ class Features:
     brightness_r: FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """The fixed sample of stamps behind the pixel gates, and its features.
+
+    Columns that the shards lack are absent from ``table``; ``invvar_median`` is
+    absent where they keep no inverse variance.
 
     Parameters
     ----------
@@ -116,7 +121,7 @@ class Sample:
     model: Features
     normalisation: dict[str, FloatArray]
     total_nmgy: FloatArray
-    invvar_median: FloatArray
+    invvar_median: Input[FloatArray] = Input("invvar: no inverse variance is stored with the stamps")
     probe_raw: NDArray[np.float16]
     probe_model: NDArray[np.float16]
     probe_rows: NDArray[np.int64]
@@ -155,22 +160,27 @@ def measure_sample(
     chosen = reader.sample(hosts_per_class, seed=seed, columns=["task_id"])["task_id"].combine_chunks()
     parts: list[_Part] = []
     tables: list[pa.Table] = []
-    empty: dict[str, int] = {f"{plane}_{band}": 0 for plane in ("image", "invvar") for band in BANDS}
+    absent = absent_columns(reader)
+    bare_columns = [name for name in _TABLE_COLUMNS if name not in absent]
+    planes = [name for name in ("image", "invvar") if name not in absent]
+    empty: dict[str, int] = {f"{plane}_{band}": 0 for plane in planes for band in BANDS}
     not_finite = unusable = 0
-    for batch in reader.iter_batches(columns=[*_TABLE_COLUMNS, "image", "invvar"]):
+    for batch in reader.iter_batches(columns=[*bare_columns, *planes]):
         rows = pa.Table.from_batches([batch]).filter(pc.is_in(batch["task_id"], value_set=chosen))
         if rows.num_rows == 0:
             continue
-        image, invvar = pixels(rows, "image"), pixels(rows, "invvar")
-        _count_empty(empty, image, invvar)
-        finite = np.isfinite(image).all(axis=(1, 2, 3)) & np.isfinite(invvar).all(axis=(1, 2, 3))
+        read = {name: pixels(rows, name) for name in planes}
+        _count_empty(empty, read)
+        image = read["image"]
+        finite = np.logical_and.reduce([np.isfinite(p).all(axis=(1, 2, 3)) for p in read.values()])
         usable = finite & spec.valid_rows(image)
         not_finite += int((~finite).sum())
         unusable += int((finite & ~usable).sum())
         if not usable.any():
             continue
-        bare = rows.select(_TABLE_COLUMNS).filter(pa.array(usable))
-        parts.append(_features(image[usable], invvar[usable], spec, _probe_rows(bare, probe_min_snr)))
+        bare = rows.select(bare_columns).filter(pa.array(usable))
+        invvar = read["invvar"][usable] if "invvar" in read else None
+        parts.append(_features(image[usable], invvar, spec, _probe_rows(bare, probe_min_snr)))
         tables.append(bare)
     if not tables:
         raise DataError(
@@ -189,7 +199,7 @@ class _Part:
     model: Features
     normalisation: dict[str, FloatArray]
     total_nmgy: FloatArray
-    invvar_median: FloatArray
+    invvar_median: FloatArray | None
     probe_raw: NDArray[np.float16]
     probe_model: NDArray[np.float16] | None
     probe_rows: NDArray[np.int64]
@@ -252,7 +262,7 @@ def aperture_table(features: Features) -> FloatArray:
 
 
 def _features(
-    image: Float32Array, invvar: Float32Array, spec: PreprocessSpec, keep: NDArray[np.int64]
+    image: Float32Array, invvar: Float32Array | None, spec: PreprocessSpec, keep: NDArray[np.int64]
 ) -> _Part:
     # the clip is the spec's last step; without it apertures stay linear in flux
     linear = replace(spec, clip=_NO_CLIP).images(image)
@@ -267,10 +277,6 @@ def _features(
         **{f"sigma_{band}": sigma[:, b].astype(np.float64) for b, band in enumerate(BANDS)},
         **{f"clip_{band}": share[:, b] for b, band in enumerate(BANDS)},
     }
-    with_data = np.where(invvar > 0.0, invvar, np.nan).reshape(len(invvar), len(BANDS), -1)
-    has_data = np.isfinite(with_data).any(axis=2)
-    medians = np.zeros(has_data.shape)
-    medians[has_data] = np.nanmedian(with_data[has_data], axis=1)
     untreated = None
     if spec.centre != "none" and keep.size:
         untreated = replace(spec, centre="none").images(image[keep])
@@ -279,17 +285,29 @@ def _features(
         model=view_features(linear, model),
         normalisation=normalisation,
         total_nmgy=image.sum(axis=(2, 3), dtype=np.float64),
-        invvar_median=medians,
+        invvar_median=None if invvar is None else _medians_with_data(invvar),
         probe_raw=_centre(model[keep] if untreated is None else untreated),
         probe_model=None if untreated is None else _centre(model[keep]),
         probe_rows=keep,
     )
 
 
+def _medians_with_data(invvar: Float32Array) -> FloatArray:
+    with_data = np.where(invvar > 0.0, invvar, np.nan).reshape(len(invvar), len(BANDS), -1)
+    has_data = np.isfinite(with_data).any(axis=2)
+    medians = np.zeros(has_data.shape)
+    medians[has_data] = np.nanmedian(with_data[has_data], axis=1)
+    return medians
+
+
 def _probe_rows(table: pa.Table, min_snr: float) -> NDArray[np.int64]:
     """Return the rows the probe is shown: visible arcs, and matched light."""
     kind = np.asarray(table["control_kind"].to_pylist(), dtype=object)
-    visible = (kind == POSITIVE) & (floats(table["arc_snr_footprint_r"]) > min_snr)
+    if _SNR not in table.column_names:
+        if (kind == "matched_light").any():
+            raise MissingInputError(f"{_SNR}: which arcs are visible")
+        return np.empty(0, dtype=np.int64)
+    visible = (kind == POSITIVE) & (floats(table[_SNR]) > min_snr)
     return np.flatnonzero(visible | (kind == "matched_light"))
 
 
@@ -299,6 +317,7 @@ def _joined(
     table = pa.concat_tables(tables)
     starts = np.cumsum([0, *[t.num_rows for t in tables[:-1]]])
     probe_raw = np.concatenate([part.probe_raw for part in parts])
+    depths = [part.invvar_median for part in parts if part.invvar_median is not None]
     treated = [part.probe_model for part in parts if part.probe_model is not None]
     return Sample(
         table=table,
@@ -310,7 +329,7 @@ def _joined(
             for name in parts[0].normalisation
         },
         total_nmgy=np.concatenate([part.total_nmgy for part in parts]),
-        invvar_median=np.concatenate([part.invvar_median for part in parts]),
+        invvar_median=np.concatenate(depths) if len(depths) == len(parts) else None,
         probe_raw=probe_raw,
         probe_model=np.concatenate(treated) if treated else probe_raw,
         probe_rows=np.concatenate(
@@ -331,8 +350,8 @@ def _stacked(features: Iterable[Features]) -> Features:
     )
 
 
-def _count_empty(empty: dict[str, int], image: Float32Array, invvar: Float32Array) -> None:
-    for name, stamps in (("image", image), ("invvar", invvar)):
+def _count_empty(empty: dict[str, int], planes: Mapping[str, Float32Array]) -> None:
+    for name, stamps in planes.items():
         zero = np.logical_not(np.any(stamps, axis=(2, 3)))
         for b, band in enumerate(BANDS):
             empty[f"{name}_{band}"] += int(zero[:, b].sum())
