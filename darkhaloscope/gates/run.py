@@ -83,7 +83,7 @@ def run_model_gates(model: Model, *, artefact_hash: str) -> GateReport:
 def _run(
     gates: Mapping[str, Callable[[], list[Verdict]]], artefact_hash: str, experiment: str
 ) -> tuple[GateResult, ...]:
-    """Run gates in order, timing each; what is wrong with the data fails the gate that met it, what is absent defers it."""
+    """Run gates in order, timing each; a fault of the data fails the gate that met it, a gap defers it."""
     results: list[GateResult] = []
     for gate in track(list(gates), total=len(gates), label=f"gates {experiment} [gates]"):
         started = time.perf_counter()
