@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope.errors import DataError, describe
@@ -55,9 +54,12 @@ class SampleReader(Protocol):
         ...
 
     def iter_batches(
-        self, split: str | None = None, columns: Sequence[str] | None = None
+        self,
+        split: str | None = None,
+        columns: Sequence[str] | None = None,
+        tasks: pa.Array | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Stream rows in storage order."""
+        """Stream rows in storage order, all or those of the given tasks."""
         ...
 
 
@@ -165,8 +167,8 @@ def measure_sample(
     planes = [name for name in ("image", "invvar") if name not in absent]
     empty: dict[str, int] = {f"{plane}_{band}": 0 for plane in planes for band in BANDS}
     not_finite = unusable = 0
-    for batch in reader.iter_batches(columns=[*bare_columns, *planes]):
-        rows = pa.Table.from_batches([batch]).filter(pc.is_in(batch["task_id"], value_set=chosen))
+    for batch in reader.iter_batches(columns=[*bare_columns, *planes], tasks=chosen):
+        rows = pa.Table.from_batches([batch])
         if rows.num_rows == 0:
             continue
         read = {name: pixels(rows, name) for name in planes}

@@ -109,13 +109,26 @@ class ShardSet:
         paths = self.paths(split)
         if not paths:
             raise DataError(describe("Split has no shards", field=split, expected=f"one of {self.splits}"))
-        return read_stamps(paths, columns)
+        return self._read(split, columns, None)
 
     def iter_batches(
-        self, split: str | None = None, columns: Sequence[str] | None = None
+        self,
+        split: str | None = None,
+        columns: Sequence[str] | None = None,
+        tasks: pa.Array | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Stream rows in storage order, one row group at a time."""
-        return iter_stamps(self.paths(split), columns)
+        """Stream rows in storage order, one row group at a time.
+
+        Parameters
+        ----------
+        split : str, optional
+            One split only.
+        columns : sequence of str, optional
+            Columns to read; all by default.
+        tasks : pyarrow.Array of str, optional
+            Rows of these tasks only; pixels of other row groups are not read.
+        """
+        return self._stream(split, columns, None if tasks is None else self._rows_of(tasks, split))
 
     def sample(
         self,
@@ -160,7 +173,7 @@ class ShardSet:
             rank = np.empty(len(first), dtype=np.intp)
             rank[np.argsort(key[rows][first], kind="stable")] = np.arange(len(first))
             chosen[rows[rank[of_row] < n_hosts_per_class]] = True
-        return read_stamps(self.paths(split), columns, np.flatnonzero(chosen))
+        return self._read(split, columns, np.flatnonzero(chosen))
 
     def load(self, task_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows of the given tasks in that order.
@@ -176,7 +189,24 @@ class ShardSet:
             missing = task_ids[pc.index(index.is_null(), True).as_py()]
             raise DataError(describe("Task is not in the shards", field="task_id", row=missing))
         rows, back = np.unique(index.to_numpy(), return_inverse=True)
-        return read_stamps(self.paths(), columns, rows).take(pa.array(back))
+        return self._read(None, columns, rows).take(pa.array(back))
+
+    def _rows_of(self, tasks: pa.Array, split: str | None) -> NDArray[np.intp]:
+        """Return the row numbers of tasks, ascending."""
+        known = self.metadata(["task_id"], split)["task_id"]
+        return np.flatnonzero(pc.is_in(known, value_set=tasks).to_numpy())
+
+    def _stream(
+        self, split: str | None, columns: Sequence[str] | None, rows: NDArray[np.intp] | None
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream columns of the rows with these numbers; where the files' format is known."""
+        return iter_stamps(self.paths(split), columns, rows)
+
+    def _read(
+        self, split: str | None, columns: Sequence[str] | None, rows: NDArray[np.intp] | None
+    ) -> pa.Table:
+        """Return the rows of :meth:`_stream` as a table."""
+        return read_stamps(self.paths(split), columns, rows)
 
 
 def _split_of(path: Path) -> int:
