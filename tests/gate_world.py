@@ -8,6 +8,7 @@ from pathlib import Path
 import healpy as hp
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import stamp_world
 from stamp_world import CELLS, World
 
@@ -115,9 +116,10 @@ class Rows:
         rows = self.table.filter(pa.array(keep))
         return rows if columns is None else rows.select(columns)
 
-    def iter_batches(self, split=None, columns=None):
+    def iter_batches(self, split=None, columns=None, tasks=None):
         assert split is None
-        chosen = self.table if columns is None else self.table.select(columns)
+        rows = self.table if tasks is None else self.table.filter(pc.is_in(self.table["task_id"], tasks))
+        chosen = rows if columns is None else rows.select(columns)
         return iter(chosen.combine_chunks().to_batches(max_chunksize=256))
 
     @property
