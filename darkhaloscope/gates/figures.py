@@ -68,7 +68,7 @@ def draw_effects(path: Path, effects: Mapping[str, Mapping[str, Any]], limit: fl
     axes.set_title(title, fontsize=9)
     if columns:
         axes.legend(fontsize=7, loc="lower right")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def condition_effects(measured: Measured) -> dict[str, dict[str, Any]]:
@@ -107,7 +107,7 @@ def draw_classes(path: Path, measured: Measured) -> str:
     axes.set_yticks(range(len(measured["counts"])), list(measured["counts"]))
     axes.set_xlabel("share of rows (dotted: promised)")
     axes.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.22), frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_snr_mix(path: Path, measured: Measured) -> str | None:
@@ -131,7 +131,7 @@ def draw_snr_mix(path: Path, measured: Measured) -> str | None:
     axes.set_xlabel("footprint S/N in r (outermost bins: outside the range)")
     axes.set_ylabel("share of positives")
     axes.legend(fontsize=7, ncols=5, loc="upper center", bbox_to_anchor=(0.5, 1.15), frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_sky(path: Path, ra_deg: NDArray[Any], dec_deg: NDArray[Any], split: NDArray[Any]) -> str:
@@ -147,7 +147,7 @@ def draw_sky(path: Path, ra_deg: NDArray[Any], dec_deg: NDArray[Any], split: NDA
     axes.set_xlabel("RA [deg]")
     axes.set_ylabel("Dec [deg]")
     axes.legend(fontsize=7, markerscale=3)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_flux(path: Path, measured: Measured, limit: float) -> str:
@@ -167,7 +167,7 @@ def draw_flux(path: Path, measured: Measured, limit: float) -> str:
     axes.set_xlabel("added / expected flux - 1, every band (grey: limit of the median)")
     axes.set_ylabel("share")
     axes.legend(fontsize=7)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_arc_colours(path: Path, measured: Measured) -> str | None:
@@ -187,7 +187,7 @@ def draw_arc_colours(path: Path, measured: Measured) -> str | None:
         axes.plot(said[:, c], seen[:, c], ".", ms=2.5, color=COLOURS["positive"])
         axes.set_xlabel(f"{label} recorded [mag]")
         axes.set_ylabel("measured on the stamp", fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_roc(path: Path, views: Mapping[str, Measured], title: str) -> str:
@@ -204,7 +204,7 @@ def draw_roc(path: Path, views: Mapping[str, Measured], title: str) -> str:
         axes.set_aspect("equal")
         axes.legend(fontsize=7, loc="lower right", title="AUC against", title_fontsize=7)
     panels[0].set_ylabel("true-positive rate")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_brightness(path: Path, views: Mapping[str, Measured], low: float, high: float) -> str:
@@ -225,7 +225,7 @@ def draw_brightness(path: Path, views: Mapping[str, Measured], low: float, high:
     axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel("mean r < 8 px, positives over controls (grey: allowed)")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_signal(path: Path, measured: Measured) -> str | None:
@@ -243,7 +243,7 @@ def draw_signal(path: Path, measured: Measured) -> str | None:
     axes.set_xlabel("false-positive rate")
     axes.set_ylabel("true-positive rate")
     axes.legend(fontsize=7, loc="lower right", title="AUC", title_fontsize=7)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_scores(path: Path, measured: Measured, title: str) -> str | None:
@@ -260,7 +260,7 @@ def draw_scores(path: Path, measured: Measured, title: str) -> str | None:
     axes.set_ylabel("share")
     axes.set_title(title, fontsize=9)
     axes.legend(fontsize=7)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_bank(path: Path, measured: Measured, limits: Mapping[str, float]) -> str:
@@ -305,10 +305,11 @@ def draw_bank(path: Path, measured: Measured, limits: Mapping[str, float]) -> st
     growth.plot(radius_px, square, color=COLOURS["unpaired"], ls=":", label="empty square")
     growth.set(xlabel="radius [px]", ylabel="share of light inside")
     growth.legend(fontsize=7)
-    return _save(figure, path)
+    return save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> str:
+def save(figure: Figure, path: Path) -> str:
+    """Write a figure as PNG and return its file name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # without the writer's name and version equal figures are equal files
     figure.savefig(path, dpi=_DPI, metadata={"Software": None})
