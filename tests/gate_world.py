@@ -44,9 +44,9 @@ def experiment(**sections) -> Experiment:
     )
 
 
-def hosts(seed: int = 3) -> pa.Table:
+def hosts(seed: int = 3, hosts_per_cell: int = HOSTS_PER_CELL) -> pa.Table:
     rng = np.random.Generator(np.random.Philox(key=8 + seed))
-    cell = np.repeat(sorted(CELLS), HOSTS_PER_CELL)
+    cell = np.repeat(sorted(CELLS), hosts_per_cell)
     n = len(cell)
     ra, dec = hp.pix2ang(32, cell, nest=True, lonlat=True)
     mag_r = rng.uniform(18.5, 20.5, n)
@@ -168,16 +168,21 @@ def host_sums(world: World, table: pa.Table) -> HostSums:
 _BUILT: dict[int, GateWorld] = {}
 
 
-def build(folder: Path, seed: int = 3) -> GateWorld:
+def build(folder: Path, seed: int = 3, hosts_per_cell: int = HOSTS_PER_CELL) -> GateWorld:
     """Build once per process and seed; the seed draws hosts and tasks."""
     if seed not in _BUILT:
         folder.mkdir(parents=True, exist_ok=True)
         bank = stamp_world.bank(folder)
         chosen = experiment().model_copy(update={"seed": seed})
-        world = stamp_world.build(folder, chosen, bank, host_table=hosts(seed))
+        world = stamp_world.build(folder, chosen, bank, host_table=hosts(seed, hosts_per_cell))
         table = tabular.read_table(world.paths("shards")).combine_chunks()
         _BUILT[seed] = GateWorld(world, table, sample_of(table, chosen), host_sums(world, table))
     return _BUILT[seed]
+
+
+def forget(seed: int) -> None:
+    """Drop a world, for those who build many."""
+    _BUILT.pop(seed, None)
 
 
 def changed(table: pa.Table, **columns) -> pa.Table:
