@@ -12,14 +12,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar, overload
 
-from darkhaloscope.errors import DataError
+from darkhaloscope.errors import MissingInputError
+
+__all__ = ["Input", "MissingInputError", "absent_columns", "missing_column"]
 
 _T = TypeVar("_T")
 _ARROW_FIELD = re.compile(r'Field "([^"]+)" does not exist')
-
-
-class MissingInputError(DataError):
-    """An input that a gate needs is not at hand; the message says which."""
 
 
 class Input(Generic[_T]):
