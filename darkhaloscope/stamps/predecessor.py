@@ -23,8 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope import tabular
-from darkhaloscope.errors import DataError, describe
-from darkhaloscope.gates.inputs import MissingInputError
+from darkhaloscope.errors import DataError, MissingInputError, describe
 from darkhaloscope.schema import BANDS, STAMPS, Role
 from darkhaloscope.stamps import predecessor_columns as columns_of
 from darkhaloscope.stamps.predecessor_columns import CONTROL_STAMP, OK, SPLIT, STAMP
@@ -127,8 +126,8 @@ class PredecessorShards(ShardSet):
         for part in self._parts:
             rows = self._rows_kept(part)
             if len(rows):
-                table, _ = next(tabular.read_row_groups(part.path, rows[:1], [part.stamp]))
-                blob = table[part.stamp][int(rows[0])].as_py() if table.num_rows > rows[0] else None
+                group, inside = next(self._read_groups(part, rows[:1], [part.stamp]))
+                blob = group[part.stamp][int(inside[0])].as_py()
                 return int(_planes(blob, part.path, int(rows[0])).shape[-1])
         raise DataError(describe("No rows to judge", expected=f"a row with {OK} = 1", got=0))
 
@@ -210,9 +209,8 @@ class PredecessorShards(ShardSet):
 
     def _theirs(self, names: Sequence[str]) -> list[str]:
         """Return the columns of the files behind ours."""
-        wanted = {
-            their for name in names if name in columns_of.TABLE for their in columns_of.TABLE[name].theirs
-        }
+        mapped = [columns_of.TABLE[name] for name in names if name in columns_of.TABLE]
+        wanted = {their for column in mapped for their in column.theirs}
         wanted |= {"is_control"} | ({"control_kind"} if "control_kind" in names else set())
         return sorted(wanted & self._columns)
 
@@ -227,11 +225,8 @@ class PredecessorShards(ShardSet):
             keep = np.ones(count, dtype=bool)
             if OK in self._columns:
                 keep &= _flags(tabular.read_table(part.path, [OK])[OK])
-            if part.paired:
-                start = 0
-                for batch in tabular.iter_batches([part.path], [CONTROL_STAMP]):
-                    keep[start : start + batch.num_rows] &= batch[CONTROL_STAMP].is_valid().to_numpy(False)
-                    start += batch.num_rows
+            if part.paired and "is_control" in self._columns:
+                keep &= ~columns_of.is_control(tabular.read_table(part.path, ["is_control"]))
             self._kept[part] = np.flatnonzero(keep)
         return self._kept[part]
 
@@ -240,8 +235,9 @@ class PredecessorShards(ShardSet):
             return kept if part.split == split else kept[:0]
         self._require(["split"])
         column = tabular.read_table(part.path, [SPLIT])[SPLIT]
-        mine = np.asarray(pc.equal(column, split).to_numpy(), dtype=bool)
-        return kept[mine[kept]]
+        mine: NDArray[np.bool_] = np.asarray(pc.equal(column, split).to_numpy(), dtype=bool)
+        found: NDArray[np.intp] = kept[mine[kept]]
+        return found
 
     def _batches(self, part: _Part, rows: NDArray[np.intp], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         theirs = self._theirs(names) + ([part.stamp] if "image" in names else [])
