@@ -17,16 +17,21 @@ import pyarrow as pa
 
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, describe
-from darkhaloscope.gates.features import Features, Sample, measure_sample
+from darkhaloscope.gates.columns import Columns, Plan, scan_columns
+from darkhaloscope.gates.features import Sample, measure_sample
 from darkhaloscope.gates.hosts import HostSums, measure_hosts
-from darkhaloscope.gates.inputs import Input, missing_column
+from darkhaloscope.gates.inputs import Input, MissingInputError, missing_column
 from darkhaloscope.gates.judging import Measured
+from darkhaloscope.gates.physics.arcs import Arcs, read_arcs
 from darkhaloscope.gates.population import POSITIVE, Population
 from darkhaloscope.gates.result import Verdict
 from darkhaloscope.gates.thresholds import Thresholds
+from darkhaloscope.gates.views import Features
 from darkhaloscope.preprocess import PreprocessSpec
 from darkhaloscope.profiles import Profile
+from darkhaloscope.sources.library import open_sources
 from darkhaloscope.stamps.shards import ShardSet
+from darkhaloscope.stamps.snr_target import declared_target
 from darkhaloscope.survey.tiles import SplitMap
 
 
@@ -57,6 +62,8 @@ class DataSet:
         Parts of ``host_cutouts`` of all tiles.
     bank_path : path
         Source bank, for the oracle.
+    anchors : pyarrow.Table
+        ANCHORS: known lenses and look-alikes, and what each may be used for.
     """
 
     shards: ShardSet
@@ -69,6 +76,7 @@ class DataSet:
     stamp_paths: Input[Sequence[str | Path]] = Input("injected_stamps: the archive the shards were made from")
     hosts_paths: Input[Sequence[str | Path]] = Input("host_cutouts: the hosts before injection")
     bank_path: Input[str | Path] = Input("the source bank")
+    anchors: Input[pa.Table] = Input("the catalogue of known lenses and look-alikes (anchor_catalog)")
 
     @cached_property
     def limits(self) -> Thresholds:
@@ -79,6 +87,16 @@ class DataSet:
     def population(self) -> Population:
         """Class, split and galaxy of every row."""
         return Population.read(self.shards)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What one pass over the columns of all rows found."""
+        try:
+            splits = self.splits
+        except MissingInputError:
+            splits = None
+        target = declared_target(self.experiment.snr_targeting)
+        return scan_columns(self.shards, Plan(self.experiment.split.nside, splits, target))
 
     @cached_property
     def sample(self) -> Sample:
@@ -102,6 +120,21 @@ class DataSet:
             experiment=self.experiment,
             size_px=self.profile.stamp_px,
         )
+
+    @cached_property
+    def arcs(self) -> Arcs:
+        """Some arcs in pixels, beside what an independent renderer makes of their rows."""
+        with open_sources(self.experiment.sources.kind, self.bank_path) as library:
+            return read_arcs(
+                self.sample.table,
+                self.shards,
+                self.stamp_paths,
+                self.hosts_paths,
+                library,
+                experiment=self.experiment,
+                size_px=self.profile.stamp_px,
+                n_rows=self.profile.oracle_rows,
+            )
 
     @property
     def views(self) -> dict[str, Features]:

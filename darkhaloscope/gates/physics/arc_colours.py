@@ -16,7 +16,7 @@ from darkhaloscope.config import Experiment
 from darkhaloscope.gates.features import Sample
 from darkhaloscope.gates.hosts import HostSums
 from darkhaloscope.gates.judging import Measured, failed, passed, simultaneous
-from darkhaloscope.gates.physics.flux import NOISE_INFLATION
+from darkhaloscope.gates.physics.arcs import NOISE_INFLATION
 from darkhaloscope.gates.population import POSITIVE
 from darkhaloscope.gates.result import Verdict
 from darkhaloscope.gates.thresholds import Thresholds

@@ -7,8 +7,7 @@ it must not grade itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,39 +18,42 @@ from darkhaloscope.config import Experiment
 from darkhaloscope.gates.features import Sample
 from darkhaloscope.gates.hosts import HostSums
 from darkhaloscope.gates.judging import Measured, failed, passed
-from darkhaloscope.gates.population import POSITIVE, floats
+from darkhaloscope.gates.physics.arcs import NOISE_INFLATION
+from darkhaloscope.gates.population import floats
 from darkhaloscope.gates.result import Verdict
 from darkhaloscope.gates.thresholds import Thresholds
-from darkhaloscope.lensing.deviates import NEIGHBOUR_CORRELATION
-from darkhaloscope.lensing.reference import oracle_flux_nmgy
 from darkhaloscope.schema import BANDS, per_band
-from darkhaloscope.sources.library import SourceLibrary
-from darkhaloscope.stamps.scenes import LENS_COLUMNS
 from darkhaloscope.statistics import Interval, clopper_pearson
-from darkhaloscope.streams import generator, uniform
-from darkhaloscope.survey.release import get_release
+from darkhaloscope.streams import generator
 
 FloatArray = NDArray[np.float64]
-Oracle = Callable[..., FloatArray]
-
-_SUPERSAMPLING = 3
-_MARGIN_PX = 8
-"""lenstronomy at 9 rays per pixel and 8 px of margin: total flux to 0.3 %, 14 ms per row."""
 
 _NOISE_SIGMAS = 3.0
 _BOOTSTRAP = 200
 
 
+class Expected(NamedTuple):
+    """What an independent renderer adds to some rows.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (n,)
+        Rows of the sample.
+    flux_nmgy : ndarray, shape (n, 3)
+        Light on the stamp.
+    """
+
+    rows: NDArray[np.intp]
+    flux_nmgy: FloatArray
+
+
 def measure_flux(
     sample: Sample,
     hosts: HostSums,
-    sources: SourceLibrary,
+    oracle: Expected,
     *,
     experiment: Experiment,
-    size_px: int,
-    oracle_rows: int,
     limits: Thresholds,
-    oracle: Oracle = oracle_flux_nmgy,
 ) -> Measured:
     """Compare added with expected flux, per row and band (P1).
 
@@ -61,18 +63,12 @@ def measure_flux(
         Rows and the sums of their pixels.
     hosts : HostSums
         The same sums before injection.
-    sources : SourceLibrary
-        Templates for the oracle.
+    oracle : Expected
+        Flux of positives by lenstronomy.
     experiment : Experiment
-        Release, noise and seed.
-    size_px : int
-        Side of the stamps.
-    oracle_rows : int
-        Positives rendered again, chosen by id hash.
+        Noise and seed.
     limits : Thresholds
         Their row limit decides which rows count as off.
-    oracle : callable
-        Signature of :func:`darkhaloscope.lensing.reference.oracle_flux_nmgy`.
 
     Returns
     -------
@@ -87,20 +83,17 @@ def measure_flux(
     added = sample.total_nmgy - hosts.total_nmgy[at]
     known = at >= 0
     kind = np.asarray(table["control_kind"].to_pylist(), dtype=object)
-    measured: Measured = {"without_host": int((~known).sum())}
-
-    positives = np.flatnonzero((kind == POSITIVE) & known)
-    ids = np.asarray(table["task_id"].to_pylist(), dtype=object)[positives]
-    draw = uniform(experiment.seed, "oracle_sample", [str(i) for i in ids])
-    chosen = np.sort(positives[np.argsort(draw, kind="stable")[:oracle_rows]])
-    expected = _oracle_flux(table.take(pa.array(chosen)), hosts, sources, experiment, size_px, oracle)
     judged: dict[str, Any] = {
         "noise": experiment.noise.arc_shot_noise,
         "seed": experiment.seed,
         "row_limit": limits.value("P1", "max_row_error"),
     }
-    measured["oracle"] = _errors(added[chosen], expected, hosts.gain[at[chosen]], **judged)
-
+    seen = known[oracle.rows]
+    chosen = oracle.rows[seen]
+    measured: Measured = {
+        "without_host": int((~known).sum()),
+        "oracle": _errors(added[chosen], oracle.flux_nmgy[seen], hosts.gain[at[chosen]], **judged),
+    }
     matched = np.flatnonzero((kind == "matched_light") & known)
     if matched.size:
         recorded = _twin_flux(table, matched)
@@ -174,51 +167,6 @@ def _median_interval(error: FloatArray, seed: int) -> Interval:
     medians = [float(np.median(error[rng.integers(0, n, n)])) for _ in range(_BOOTSTRAP)]
     lower, upper = np.quantile(medians, [0.025, 0.975])
     return Interval(float(np.median(error)), float(lower), float(upper), n)
-
-
-def _noise_inflation(correlation: float) -> float:
-    """Return the variance of a sum over correlated noise relative to independent pixels.
-
-    Neighbours are joined along each axis by weights (a, 1, a) with
-    2 a / (1 + 2 a^2) = correlation; a sum over many pixels then has
-    (1 + 2 a)^2 / (1 + 2 a^2) times the variance, once per axis.
-    """
-    a = (1.0 - np.sqrt(1.0 - 2.0 * correlation**2)) / (2.0 * correlation)
-    return float(((1.0 + 2.0 * a) ** 2 / (1.0 + 2.0 * a * a)) ** 2)
-
-
-NOISE_INFLATION = _noise_inflation(NEIGHBOUR_CORRELATION)
-"""Variance of a sum of photon noise over many pixels, relative to that of independent ones."""
-
-
-def _oracle_flux(
-    rows: pa.Table,
-    hosts: HostSums,
-    sources: SourceLibrary,
-    experiment: Experiment,
-    size_px: int,
-    oracle: Oracle,
-) -> FloatArray:
-    if rows.num_rows == 0:
-        return np.empty((0, len(BANDS)))
-    scale = get_release(experiment.survey.release).pixel_scale_arcsec
-    offset = hosts.offset_px[hosts.rows(rows["host_id"].to_pylist())] * scale
-    index = np.array([sources.index_of(name) for name in rows["source_id"].to_pylist()], dtype=np.int64)
-    magnitudes = np.stack([floats(rows[name]) for name in per_band("src_mag_{b}")], axis=1)
-    return oracle(
-        sources.templates(index),
-        supersampling=_SUPERSAMPLING,
-        margin_px=_MARGIN_PX,
-        template_scale_arcsec=sources.pixel_scale_arcsec,
-        size_px=size_px,
-        pixel_scale_arcsec=scale,
-        lens_x_arcsec=offset[:, 0] + floats(rows["lens_x_arcsec"]),
-        lens_y_arcsec=offset[:, 1] + floats(rows["lens_y_arcsec"]),
-        src_flip=np.asarray(rows["src_flip"].to_pylist(), dtype=bool),
-        psf_fwhm_arcsec=np.stack([floats(rows[name]) for name in per_band("psf_fwhm_{b}_arcsec")], axis=1),
-        flux_nmgy=10.0 ** (0.4 * (22.5 - magnitudes)),
-        **{name: floats(rows[name]) for name in LENS_COLUMNS},
-    )
 
 
 def _twin_flux(table: pa.Table, matched: NDArray[np.intp]) -> FloatArray:

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from darkhaloscope.config import Storage
 from darkhaloscope.errors import DataError, describe
-from darkhaloscope.gates.features import CORE_PX, SMALL_APERTURE_PX
 from darkhaloscope.gates.judging import Measured, failed, not_applicable, passed, simultaneous
 from darkhaloscope.gates.population import COMPARED_KINDS, POSITIVE, Population
 from darkhaloscope.gates.result import Verdict
 from darkhaloscope.gates.thresholds import Thresholds
+from darkhaloscope.gates.views import CORE_PX, SMALL_APERTURE_PX
 from darkhaloscope.lensing.geometry import StampGeometry, outer_pixels
 from darkhaloscope.schema import BANDS
 from darkhaloscope.statistics import Interval, cohen_d, mean_interval, mean_ratio_interval
@@ -138,6 +138,23 @@ def archived_sums(stamp_paths: Sequence[str | Path], task_ids: pa.ChunkedArray) 
     for at, images in _archived_images(stamp_paths, task_ids):
         sums[at] = images.sum(axis=(2, 3), dtype=np.float64)
     return sums
+
+
+def archived_images(stamp_paths: Sequence[str | Path], task_ids: pa.ChunkedArray) -> NDArray[np.float32]:
+    """Return the images of tasks as the archive holds them, shape (n, 3, size, size), n > 0.
+
+    Raises
+    ------
+    DataError
+        If a task is not in the archive.
+    """
+    images: NDArray[np.float32] | None = None
+    for at, part in _archived_images(stamp_paths, task_ids):
+        if images is None:
+            images = np.empty((len(task_ids), *part.shape[1:]), dtype=np.float32)
+        images[at] = part
+    assert images is not None
+    return images
 
 
 def judge_storage(measured: Measured, limits: Thresholds) -> Verdict:
