@@ -12,7 +12,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -79,8 +79,6 @@ class PredecessorShards(ShardSet):
 
     Attributes
     ----------
-    absent : dict of str to str
-        Columns of STAMPS that cannot be given, and what is missing.
     ignored : list of str
         Columns of the files that nothing is made from.
     not_finite : list of str
@@ -105,10 +103,15 @@ class PredecessorShards(ShardSet):
         self._parts.sort(key=lambda part: (str(part.path), part.paired))
         self._columns = common
         named = all(part.split is not None for part in self._parts)
-        self.absent = columns_of.absent(common | ({SPLIT} if named else set()))
+        self._absent = columns_of.absent(common | ({SPLIT} if named else set()))
         self.ignored = sorted(every - columns_of.READ)
         self.not_finite: list[str] = []
         self._kept: dict[_Part, NDArray[np.intp]] = {}
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """Columns of STAMPS that cannot be given, and what is missing."""
+        return self._absent
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -199,13 +202,12 @@ class PredecessorShards(ShardSet):
             columns = [c.name for c in STAMPS if c.role is not Role.PIXELS and c.name not in self.absent]
         return self._read(split, columns, None)
 
-    def _require(self, names: Sequence[str]) -> None:
+    def _require(self, columns: Sequence[str] | None) -> None:
+        names = columns or ()
         if "nan_pixels" in names and self.not_finite:
             told = f"{len(self.not_finite)} stamps read, first {self.not_finite[0]}"
             raise DataError(describe("NaN or infinite pixels in rows that are ok", got=told))
-        for name in names:
-            if name in self.absent:
-                raise MissingInputError(self.absent[name])
+        super()._require(names)
 
     def _theirs(self, names: Sequence[str]) -> list[str]:
         """Return the columns of the files behind ours."""

@@ -7,7 +7,8 @@ sees is made from them in ``preprocess``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope import streams, tabular
-from darkhaloscope.errors import DataError, describe
+from darkhaloscope.errors import DataError, MissingInputError, describe
 from darkhaloscope.schema import STAMPS, Role
 from darkhaloscope.stamps import quantise
 from darkhaloscope.survey.tiles import SPLITS
@@ -89,6 +90,18 @@ class ShardSet:
         self._paths = sorted((Path(path) for path in paths), key=lambda p: (_split_of(p), p.name))
         if not self._paths:
             raise DataError(describe("No shards", expected="at least one file", got=0))
+
+    @cached_property
+    def absent(self) -> Mapping[str, str]:
+        """Columns of STAMPS that a shard lacks, and what to say of each; none in shards of this version."""
+        missing: dict[str, str] = {}
+        for path in self._paths:
+            found = set(tabular.read_schema(path).names)
+            found |= {"image"} if "image_low" in found else set()
+            for name in STAMPS.names():
+                if name not in found:
+                    missing.setdefault(name, f"column {name}, of {path.name}")
+        return missing
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -191,6 +204,19 @@ class ShardSet:
         rows, back = np.unique(index.to_numpy(), return_inverse=True)
         return self._read(None, columns, rows).take(pa.array(back))
 
+    def _require(self, columns: Sequence[str] | None) -> None:
+        """Refuse columns that are absent.
+
+        Raises
+        ------
+        MissingInputError
+            If one is.
+        """
+        if self.absent:
+            for name in STAMPS.names() if columns is None else columns:
+                if name in self.absent:
+                    raise MissingInputError(self.absent[name])
+
     def _rows_of(self, tasks: pa.Array, split: str | None) -> NDArray[np.intp]:
         """Return the row numbers of tasks, ascending."""
         known = self.metadata(["task_id"], split)["task_id"]
@@ -200,12 +226,14 @@ class ShardSet:
         self, split: str | None, columns: Sequence[str] | None, rows: NDArray[np.intp] | None
     ) -> Iterator[pa.RecordBatch]:
         """Stream columns of the rows with these numbers; where the files' format is known."""
+        self._require(columns)
         return iter_stamps(self.paths(split), columns, rows)
 
     def _read(
         self, split: str | None, columns: Sequence[str] | None, rows: NDArray[np.intp] | None
     ) -> pa.Table:
         """Return the rows of :meth:`_stream` as a table."""
+        self._require(columns)
         return read_stamps(self.paths(split), columns, rows)
 
 
