@@ -100,4 +100,6 @@ def anchor_stamps(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.M
 def pointing(campaign: Campaign) -> dg.AssetCheckResult:
     """Show the verdict of the pointing gate."""
     report = read_report(campaign.store, "anchor_stamps")
+    if report is None:
+        raise dg.Failure("no verdict on the anchors: materialise anchor_stamps", allow_retries=False)
     return check_results(report, campaign.store.directory("anchor_stamps"))[0]

@@ -12,8 +12,9 @@ import dagster as dg
 
 from assets.building import OWNER, Built, build_partition, fails_once
 from assets.dataset import injected_stamps, tile_records, training_shards
-from assets.enforcement import check_results, read_report
+from assets.enforcement import check_results, read_report, standing_waivers
 from assets.experiments import get_experiment
+from assets.metadata import WAIVERS
 from assets.partitions import (
     all_tiles_of_one_experiment,
     every_partition,
@@ -96,6 +97,7 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
         code_version=_CODE,
         inputs={record.key: record.content_hash for record in (judged, bank, bricks, *hosts)} | split_input,
         reuse=campaign.reuse,
+        waivers=standing_waivers(upstream=[judged]),
     )
 
 
@@ -134,6 +136,7 @@ def model_gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> 
         code_version=_CODE,
         inputs={record.key: record.content_hash for record in (judged, shards, *hosts)},
         reuse=campaign.reuse,
+        waivers=standing_waivers(upstream=[judged, shards]),
     )
 
 
@@ -144,6 +147,7 @@ def _write(report: GateReport, staging: Path) -> Built:
         summary={
             "gates": {status: statuses.count(status) for status in sorted(set(statuses))},
             "shut": len(report.failed()),
+            WAIVERS: report.waivers(),
         },
         pictures=sorted({result.figure for result in report if result.figure}),
     )

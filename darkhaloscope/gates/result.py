@@ -270,6 +270,14 @@ class GateReport:
             )
         return replace(self, results=results)
 
+    def waivers(self) -> list[dict[str, Any]]:
+        """Return what stands waived: gate, artefact, reason, expiry, and the status before."""
+        return [
+            {"gate": result.key, "artefact": result.artefact, **(result.values.get("waiver") or {})}
+            for result in self.results
+            if result.status is GateStatus.WAIVED
+        ]
+
     def verdict_hash(self) -> str:
         """Return a hash of everything but the wall times."""
         raw = self.to_dict()

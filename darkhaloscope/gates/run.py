@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from darkhaloscope.errors import DataError, MissingDataError
+from darkhaloscope.gates.anchors import runs as anchors
+from darkhaloscope.gates.anchors.runs import Grade
 from darkhaloscope.gates.behaviour import runs as behaviour
 from darkhaloscope.gates.behaviour.runs import Model
 from darkhaloscope.gates.context import Ask, DataSet, ask
@@ -20,7 +22,14 @@ from darkhaloscope.gates.judging import deferred, failed
 from darkhaloscope.gates.leakage import runs as leakage
 from darkhaloscope.gates.physics import runs as physics
 from darkhaloscope.gates.quality import runs as quality
-from darkhaloscope.gates.registry import CHECKPOINT, DATA_GATES, MODEL_GATES, SHARDS
+from darkhaloscope.gates.registry import (
+    ANCHOR_EVALUATION,
+    CHECKPOINT,
+    DATA_GATES,
+    EVALUATION_GATES,
+    MODEL_GATES,
+    SHARDS,
+)
 from darkhaloscope.gates.result import GateReport, GateResult, Verdict
 from darkhaloscope.gates.shortcut import runs as shortcut
 from darkhaloscope.progress import track
@@ -77,6 +86,30 @@ def run_model_gates(model: Model, *, artefact_hash: str) -> GateReport:
     results = _run(asked, artefact_hash, experiment.name)
     return GateReport(
         experiment.name, experiment.config_hash(model.profile), CHECKPOINT, artefact_hash, results
+    )
+
+
+def run_evaluation_gates(grade: Grade, *, artefact_hash: str) -> GateReport:
+    """Run every gate of a grade on real objects.
+
+    Parameters
+    ----------
+    grade : Grade
+        The record and what it was made from. Overrides of limits apply, waivers
+        do not (:meth:`GateReport.with_waivers`).
+    artefact_hash : str
+        Content hash of the evaluation record.
+
+    Returns
+    -------
+    GateReport
+        One result per gate.
+    """
+    experiment = grade.experiment
+    asked = {gate: partial(anchors.GATES[gate], grade) for gate in EVALUATION_GATES}
+    results = _run(asked, artefact_hash, experiment.name)
+    return GateReport(
+        experiment.name, experiment.config_hash(grade.profile), ANCHOR_EVALUATION, artefact_hash, results
     )
 
 
