@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from assets.anchors import anchor_catalog
 from assets.building import OWNER, Built, build_partition, fails_once
 from assets.dataset import injected_stamps, tile_records, training_shards
 from assets.enforcement import check_results, read_report, standing_waivers
@@ -55,6 +56,7 @@ _COMMON = {"group_name": "gates", "owners": [OWNER], "code_version": _CODE, "par
         cosmos_bank,
         footprint,
         sky_splits,
+        anchor_catalog,
     ],
     kinds={"python", "json", "markdown"},
     **_COMMON,
@@ -65,7 +67,7 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
     store, sizes, name = campaign.store, campaign.sizes, context.partition_key
     experiment = get_experiment(name)
     judged, bank = store.record("training_shards", name), store.record("cosmos_bank")
-    bricks = store.record("footprint")
+    bricks, known = store.record("footprint"), store.record("anchor_catalog")
     splits, split_input = published_splits(store, experiment.split)
     hosts = [store.record("host_cutouts", tile) for tile in campaign.campaign_tiles()]
     manifests = tile_records(campaign, "manifest", name)
@@ -82,6 +84,7 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
             manifest_paths=[p for record in manifests.values() for p in store.paths(record, ".parquet")],
             stamp_paths=[p for record in stamps.values() for p in store.paths(record, ".parquet")],
             bank_path=store.paths(bank, BANK_FILE)[0],
+            anchors=tabular.read_table(store.paths(known, ".parquet")),
             folder=staging,
         )
         report = run_data_gates(data, artefact_hash=judged.content_hash)
@@ -95,7 +98,8 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
         build=build,
         config_hash=experiment.config_hash(sizes),
         code_version=_CODE,
-        inputs={record.key: record.content_hash for record in (judged, bank, bricks, *hosts)} | split_input,
+        inputs={record.key: record.content_hash for record in (judged, bank, bricks, known, *hosts)}
+        | split_input,
         reuse=campaign.reuse,
         waivers=standing_waivers(upstream=[judged]),
     )

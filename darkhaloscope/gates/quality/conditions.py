@@ -1,38 +1,28 @@
-"""Q1 to Q5: are the rows complete, finite, and alike in both classes.
+"""Q1: are the conditions under which galaxies were seen alike in both classes.
 
-Measured over all rows one column at a time; pixels come in as statistics of the
-fixed sample (``gates.features``). What a class looks like is the business of the
-shortcut gates.
+Columns are compared over all rows from one pass (``gates.columns``); pixels come
+in as statistics of the fixed sample. What a class looks like is the business of
+the shortcut gates, whether several conditions together tell the class that of L5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from darkhaloscope.config import Controls
 from darkhaloscope.errors import DataError
-from darkhaloscope.gates.judging import Measured, failed, passed, simultaneous
-from darkhaloscope.gates.population import (
-    COMPARED_KINDS,
-    KINDS,
-    POSITIVE,
-    SPLITS,
-    MetadataReader,
-    Population,
-    floats,
-)
+from darkhaloscope.gates.columns import Columns
+from darkhaloscope.gates.columns.effects import TwoGroups, cohen_d_of, ks_distance_of
+from darkhaloscope.gates.columns.scan import cells_of
+from darkhaloscope.gates.judging import Measured, deferred, failed, passed, simultaneous
+from darkhaloscope.gates.population import COMPARED_KINDS, POSITIVE, SPLITS, Population
 from darkhaloscope.gates.result import Verdict
 from darkhaloscope.gates.thresholds import Thresholds
-from darkhaloscope.schema import BANDS, per_band
-from darkhaloscope.statistics import Interval, clopper_pearson, cohen_d, ks_two_sample, risk_ratio
-from darkhaloscope.tabular import read_table
+from darkhaloscope.schema import per_band
+from darkhaloscope.statistics import Interval, cohen_d, ks_two_sample
 
 CONDITIONS = (
     *per_band("psf_fwhm_{b}_arcsec"),
@@ -51,26 +41,20 @@ MUST_VARY = CONDITIONS[:9]
 
 FloatArray = NDArray[np.float64]
 
-_SEEING_BINS = 4
-_THETA_E_EDGES_ARCSEC = (0.0, 0.75, 1.25, 1.75, np.inf)
+_POSITIONS = frozenset({"ra", "dec"})
+_HISTOGRAM_BINS = 40
+_SHOWN = (0.002, 0.998)
 
 
-def measure_conditions(
-    shards: MetadataReader,
-    population: Population,
-    sampled: Mapping[str, FloatArray],
-    sample: Population,
-) -> Measured:
+def measure_conditions(columns: Columns, sampled: Mapping[str, FloatArray], sample: Population) -> Measured:
     """Compare every condition between positives and each control kind, per split (Q1).
 
     Intervals are simultaneous: 95 % for all comparisons together.
 
     Parameters
     ----------
-    shards : MetadataReader
+    columns : Columns
         All rows.
-    population : Population
-        Their classes.
     sampled : mapping of str to ndarray, each shape (m,)
         Pixel statistics of the fixed sample, for example the median invvar.
     sample : Population
@@ -79,22 +63,42 @@ def measure_conditions(
     Returns
     -------
     dict
-        ``comparisons``, ``constant`` and ``not_finite`` columns, ``galaxies``.
+        ``comparisons``, ``constant`` and ``not_finite`` columns, ``galaxies``,
+        ``absent`` columns and ``histograms`` by column and class.
     """
-    columns = len(CONDITIONS) + len(sampled)
-    kinds = population.present(COMPARED_KINDS)
-    confidence = simultaneous(2 * columns * max(1, len(kinds)) * len(SPLITS))
+    names = [name for name in CONDITIONS if name not in columns.absent]
+    kinds = columns.present(COMPARED_KINDS)
+    confidence = simultaneous(2 * (len(names) + len(sampled)) * max(1, len(kinds)) * len(SPLITS))
+    not_finite = {name: int(columns.values[name].skipped.sum()) for name in names}
+    constant = [name for name in names if not not_finite[name] and columns.values[name].is_constant()]
     measured: Measured = {
         "comparisons": [],
-        "constant": [],
-        "not_finite": {},
-        "galaxies": {kind: population.galaxies(population.where(kind)) for kind in [POSITIVE, *kinds]},
+        "constant": constant,
+        "not_finite": {name: rows for name, rows in not_finite.items() if rows},
+        "galaxies": {kind: columns.hosts(kind) for kind in [POSITIVE, *kinds]},
         "confidence": confidence,
+        "absent": {name: columns.absent[name] for name in CONDITIONS if name in columns.absent},
+        "histograms": {name: _histogram(columns, name, [POSITIVE, *kinds]) for name in names},
     }
-    for name in CONDITIONS:
-        _compare(measured, name, floats(shards.metadata([name])[name]), population, confidence)
+    compared = [name for name in names if not not_finite[name] and name not in constant]
+    for split in SPLITS:
+        for kind in kinds:
+            a, b = cells_of(POSITIVE, split), cells_of(kind, split)
+            if min(columns.count(POSITIVE, split), columns.count(kind, split)) < 2:
+                continue
+            groups = TwoGroups.of(columns, a, b)
+            measured["comparisons"] += [
+                {
+                    "column": name,
+                    "split": split,
+                    "kind": kind,
+                    "d": None if name in _POSITIONS else _effect(columns, name, groups, confidence),
+                    "ks": ks_distance_of(columns, name, groups, confidence).to_dict(),
+                }
+                for name in compared
+            ]
     for name, values in sampled.items():
-        _compare(measured, name, values, sample, confidence)
+        _compare_sampled(measured, name, values, sample, confidence)
     return measured
 
 
@@ -138,215 +142,45 @@ def judge_conditions(measured: Measured, limits: Thresholds) -> Verdict:
         names = sorted({c["column"] for c in bad})
         reason = f"{where} differ: {measure} = {deciding}; in all {', '.join(names)}"
         return failed(d_limit if by_d else ks_limit, reason, measured).measured(deciding)
+    if measured.get("absent"):
+        return deferred("; ".join(dict.fromkeys(measured["absent"].values())))
     reason = f"largest difference of {len(comparisons)}: {where}, {measure} = {deciding}"
     return passed(d_limit if by_d else ks_limit, reason, measured).measured(deciding)
 
 
-def measure_bands(shards: MetadataReader, population: Population, planes: Mapping[str, int]) -> Measured:
-    """Count band sets by class and split, and empty planes of the sample (Q2).
-
-    Parameters
-    ----------
-    shards, population
-        All rows and their classes.
-    planes : mapping of str to int
-        Sampled planes that are all zero, keyed ``image_g`` or ``invvar_g``.
-    """
-    bandset = np.asarray(shards.metadata(["bandset"])["bandset"].to_pylist(), dtype=object)
-    counts: dict[str, dict[str, int]] = {}
-    for kind in population.present(KINDS):
-        for split in SPLITS:
-            values, n = np.unique(bandset[population.where(kind, split)].astype(str), return_counts=True)
-            counts[f"{kind}/{split}"] = {str(v): int(k) for v, k in zip(values, n, strict=True)}
-    return {"counts": counts, "empty_planes": dict(planes), "rows": population.rows}
+def _effect(columns: Columns, name: str, groups: TwoGroups, confidence: float) -> dict[str, Any] | None:
+    """Return abs(d) as a dict; None where both samples hold one value."""
+    try:
+        return cohen_d_of(columns, name, groups, confidence).magnitude().to_dict()
+    except DataError:
+        # a column constant within one split, such as the exposures of one brick: KS still compares it
+        return None
 
 
-def judge_bands(measured: Measured, limits: Thresholds) -> Verdict:
-    """Fail when any stamp lacks a band (Q2)."""
-    limit = limits.get("Q2", "max_incomplete")
-    rows = measured["rows"]
-    if rows == 0:
-        return failed(limit, "no rows", measured)
-    complete = "".join(BANDS)
-    incomplete = {
-        f"{where}: {bands or 'none'}": n
-        for where, sets in measured["counts"].items()
-        for bands, n in sets.items()
-        if bands != complete
-    }
-    empty = {name: n for name, n in measured["empty_planes"].items() if n}
-    total = sum(incomplete.values()) + sum(empty.values())
-    if total > limit.value:
-        reason = "; ".join(f"{n} stamps {what}" for what, n in {**incomplete, **empty}.items())
-        return failed(limit, reason, measured, value=total, n=rows)
-    return passed(limit, f"all {rows} stamps hold {complete}", measured, value=total, n=rows)
-
-
-def measure_finite(shards: MetadataReader, population: Population, not_finite: int) -> Measured:
-    """Count rows with NaN or infinite pixels by class (Q3).
-
-    Parameters
-    ----------
-    shards, population
-        All rows and their classes; the count of each row is a column.
-    not_finite : int
-        Stamps of the sample found not finite when their pixels were read.
-    """
-    nan_pixels = floats(shards.metadata(["nan_pixels"])["nan_pixels"])
-    affected = ~(nan_pixels == 0)
-    by_kind = {kind: int((affected & population.where(kind)).sum()) for kind in population.present(KINDS)}
-    return {"rows_by_class": by_kind, "sampled_rows": not_finite, "rows": population.rows}
-
-
-def judge_finite(measured: Measured, limits: Thresholds) -> Verdict:
-    """Fail when any ok row has a pixel that is not finite (Q3)."""
-    limit = limits.get("Q3", "max_rows")
-    if measured["rows"] == 0:
-        return failed(limit, "no rows", measured)
-    total = max(sum(measured["rows_by_class"].values()), measured["sampled_rows"])
-    if total > limit.value:
-        by_class = {kind: n for kind, n in measured["rows_by_class"].items() if n}
-        reason = f"{total} rows with NaN or infinite pixels: {by_class or 'found in the sample only'}"
-        return failed(limit, reason, measured, value=total, n=measured["rows"])
-    return passed(limit, "every pixel is finite", measured, value=0, n=measured["rows"])
-
-
-def measure_losses(manifest_paths: Sequence[str | Path], stamp_paths: Sequence[str | Path]) -> Measured:
-    """Count tasks without an ok stamp by class, reason, seeing and Einstein radius (Q4).
-
-    Parameters
-    ----------
-    manifest_paths, stamp_paths : sequence of path
-        The parts of ``manifest`` and ``injected_stamps``: every task, and the
-        status it ended with. A task without a stamp row is lost as ``no_row``.
-    """
-    columns = ["task_id", "control_kind", "psf_fwhm_r_arcsec", "theta_e_arcsec"]
-    table = read_table(manifest_paths, columns)
-    made = read_table(stamp_paths, ["task_id", "status"])
-    place = pc.index_in(table["task_id"], value_set=made["task_id"].combine_chunks())
-    status = np.asarray(pc.fill_null(made["status"].take(place), "no_row").to_pylist(), dtype=object)
-    kind = np.asarray(table["control_kind"].to_pylist(), dtype=object)
-    lost = status != "ok"
-    seeing, theta_e = floats(table["psf_fwhm_r_arcsec"]), floats(table["theta_e_arcsec"])
-    reasons, counts = np.unique(status[lost].astype(str), return_counts=True)
-    by_class = {k: _lost(lost, kind == k) for k in KINDS if bool((kind == k).any())}
-    bins: dict[str, list[int]] = {}
-    if np.isfinite(seeing).any():
-        edges = np.quantile(seeing[np.isfinite(seeing)], np.linspace(0, 1, _SEEING_BINS + 1))
-        index = np.clip(np.searchsorted(edges, seeing, side="right") - 1, 0, _SEEING_BINS - 1)
-        for i in range(_SEEING_BINS):
-            label = f"seeing r {edges[i]:.2f}-{edges[i + 1]:.2f} arcsec"
-            bins[label] = _lost(lost, (index == i) & (kind == POSITIVE))
-    for low, high in pairwise(_THETA_E_EDGES_ARCSEC):
-        chosen = (theta_e >= low) & (theta_e < high) & (kind == POSITIVE)
-        bins[f"theta_E {low:.2f}-{high:.2f} arcsec"] = _lost(lost, chosen)
+def _histogram(columns: Columns, name: str, kinds: list[str]) -> dict[str, Any] | None:
+    """Return shares of a column by class, for the eye; None where it holds nothing finite."""
+    values = columns.values[name]
+    if not values.number.sum():
+        return None
+    low, high = (values.quantile(q) for q in _SHOWN)
+    distinct = values.bins()[0]
+    distinct = distinct[(distinct >= low) & (distinct <= high)]
+    if len(distinct) <= _HISTOGRAM_BINS:  # counts of exposures and the like: one bar per value
+        middle = 0.5 * (distinct[1:] + distinct[:-1])
+        wide = float(np.diff(distinct).min()) / 2.0 if len(distinct) > 1 else max(abs(low), 1.0) * 0.05
+        edges = np.concatenate([[distinct[0] - wide], middle, [distinct[-1] + wide]])
+    else:
+        edges = np.linspace(low, high, _HISTOGRAM_BINS + 1)
     return {
-        "lost_and_planned": by_class,
-        "reasons": {str(r): int(n) for r, n in zip(reasons, counts, strict=True)},
-        "positives_by_bin": {label: pair for label, pair in bins.items() if pair[1]},
+        "edges": [float(edge) for edge in edges],
+        "counts": {kind: values.histogram(edges, cells_of(kind)).tolist() for kind in kinds},
     }
 
 
-def judge_losses(measured: Measured, limits: Thresholds) -> Verdict:
-    """Fail when more than the allowed share is lost, anywhere, or one class more than another (Q4)."""
-    limit = limits.get("Q4", "max_lost")
-    by_class: dict[str, list[int]] = measured["lost_and_planned"]
-    controls = [pair for kind, pair in by_class.items() if kind != POSITIVE]
-    if POSITIVE not in by_class or not controls:
-        return failed(limit, f"tasks of one class only: {sorted(by_class)}", measured)
-    lost, planned = (sum(pair[i] for pair in by_class.values()) for i in (0, 1))
-    overall = clopper_pearson(lost, planned)
-    cells = {**by_class, **measured["positives_by_bin"]}
-    confidence = simultaneous(len(cells))
-    for label, (k, n) in sorted(cells.items(), key=lambda item: -item[1][0] / item[1][1]):
-        share = clopper_pearson(k, n, confidence)
-        if share.above(limit.value):
-            reason = f"{k} of {n} tasks lost in {label}; reasons {measured['reasons']}"
-            return failed(limit, reason, measured).measured(share)
-    if overall.above(limit.value):
-        return failed(limit, f"{lost} of {planned} tasks lost; {measured['reasons']}", measured).measured(
-            overall
-        )
-    positive_lost, positive_planned = by_class[POSITIVE]
-    ratio = risk_ratio(
-        positive_lost,
-        positive_planned,
-        sum(pair[0] for pair in controls),
-        sum(pair[1] for pair in controls),
-    )
-    low, high = limits.get("Q4", "min_ratio"), limits.get("Q4", "max_ratio")
-    if ratio.above(high.value) or ratio.below(low.value):
-        crossed = high if ratio.above(high.value) else low
-        reason = f"positives are lost {ratio.value:.3g} times as often as controls: {by_class}"
-        return failed(crossed, reason, measured).measured(ratio)
-    return passed(limit, f"{lost} of {planned} tasks lost, evenly", measured).measured(overall)
-
-
-def expected_shares(controls: Controls) -> dict[str, float]:
-    """Return the share of rows each class is promised by the configuration.
-
-    Of all hosts, ``unpaired_fraction`` carry only an unpaired control; each of
-    the others gives one positive and one of every other declared kind.
-    """
-    used = 1.0 - controls.unpaired_fraction
-    weights = {
-        POSITIVE: used,
-        "paired": used if controls.paired else 0.0,
-        "unpaired": controls.unpaired_fraction,
-        "matched_light": used if controls.matched_light else 0.0,
-    }
-    total = sum(weights.values())
-    return {kind: weight / total for kind, weight in weights.items() if weight > 0.0}
-
-
-def measure_classes(population: Population, controls: Controls, fractions: Sequence[float]) -> Measured:
-    """Count rows per split and class beside the shares that were promised (Q5).
-
-    Catalogued look-alikes come on top of the promised shares.
-    """
-    splits = [split for split, fraction in zip(SPLITS, fractions, strict=True) if fraction > 0.0]
-    counts = {split: {kind: int(population.where(kind, split).sum()) for kind in KINDS} for split in splits}
-    return {"counts": counts, "expected": expected_shares(controls), "galaxies": population.galaxies()}
-
-
-def judge_classes(measured: Measured, limits: Thresholds) -> Verdict:
-    """Fail when a split lacks a class, or shares differ from the promise beyond their interval (Q5)."""
-    limit, least = limits.get("Q5", "max_share_error"), limits.get("Q5", "min_rows")
-    expected: dict[str, float] = measured["expected"]
-    n = measured["galaxies"]
-    if POSITIVE not in expected or len(expected) < 2:
-        return failed(least, f"the configuration promises one class only: {sorted(expected)}", measured, n=n)
-    confidence = simultaneous(len(expected) * len(measured["counts"]))
-    errors: list[tuple[float, str, Interval]] = []
-    for split, counts in measured["counts"].items():
-        total = sum(counts[kind] for kind in COMPARED_KINDS) + counts[POSITIVE]
-        for kind in (POSITIVE, *COMPARED_KINDS):
-            promised = expected.get(kind, 0.0)
-            if promised == 0.0 and counts[kind]:
-                return failed(limit, f"{counts[kind]} {kind} rows in {split}; none promised", measured, n=n)
-            if promised and counts[kind] < least.value:
-                reason = f"{counts[kind]} {kind} rows in {split}; {least.value:g} needed"
-                return failed(least, reason, measured, value=counts[kind], n=n)
-            if promised:
-                share = clopper_pearson(counts[kind], total, confidence)
-                error = Interval(
-                    share.value - promised, share.lower - promised, share.upper - promised, total
-                ).magnitude()
-                errors.append((error.lower, f"{kind} in {split}: {share} for {promised:.3f}", error))
-    _, where, worst = max(errors, key=lambda item: (item[0], item[2].value))
-    if worst.above(limit.value):
-        return failed(limit, f"share of {where} promised", measured).measured(worst)
-    return passed(limit, f"largest deviation of a share: {where} promised", measured).measured(worst)
-
-
-def _lost(lost: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> list[int]:
-    return [int((lost & chosen).sum()), int(chosen.sum())]
-
-
-def _compare(
+def _compare_sampled(
     measured: Measured, name: str, values: FloatArray, population: Population, confidence: float
 ) -> None:
-    """Append the comparisons of one column to a measurement."""
+    """Append the comparisons of one statistic of the sampled stamps."""
     finite = np.isfinite(values)
     if not finite.all():
         measured["not_finite"][name] = int((~finite).sum())
@@ -360,33 +194,14 @@ def _compare(
             b = population.where(kind, split)
             if a.sum() < 2 or b.sum() < 2:
                 continue
+            host = population.host
             ks = ks_two_sample(
                 values[a], values[b], population.galaxies(a), population.galaxies(b), confidence
             )
+            try:
+                d = cohen_d(values[a], values[b], host[a], host[b], confidence).magnitude().to_dict()
+            except DataError:
+                d = None  # one value in this split: KS still compares it
             measured["comparisons"].append(
-                {
-                    "column": name,
-                    "split": split,
-                    "kind": kind,
-                    "d": None
-                    if name in {"ra", "dec"}
-                    else _effect(values, population.host, a, b, confidence),
-                    "ks": ks.to_dict(),
-                }
+                {"column": name, "split": split, "kind": kind, "d": d, "ks": ks.to_dict()}
             )
-
-
-def _effect(
-    values: FloatArray,
-    host: NDArray[np.int64],
-    a: NDArray[np.bool_],
-    b: NDArray[np.bool_],
-    confidence: float,
-) -> dict[str, Any] | None:
-    """Return abs(d) as a dict; None where both samples hold one value."""
-    try:
-        d = cohen_d(values[a], values[b], host[a], host[b], confidence)
-    except DataError:
-        # a column constant within one split, such as the exposures of one brick: KS still compares it
-        return None
-    return d.magnitude().to_dict()

@@ -7,54 +7,63 @@ from dataclasses import replace
 from darkhaloscope.gates import figures
 from darkhaloscope.gates.context import Ask, DataSet
 from darkhaloscope.gates.features import sample_columns
-from darkhaloscope.gates.quality import conditions, snr_mix, storage
+from darkhaloscope.gates.inputs import MissingInputError
+from darkhaloscope.gates.quality import completeness, conditions, losses, multiplicity, snr_mix, storage
+from darkhaloscope.gates.quality import figures as drawings
 from darkhaloscope.gates.result import Verdict
 
 
 def ask_conditions(data: DataSet) -> list[Verdict]:
     """Q1: conditions compared between the classes."""
-    measured = conditions.measure_conditions(
-        data.shards, data.population, sample_columns(data.sample), data.sample.population
-    )
-    limit = data.limits.value("Q1", "max_abs_d")
-    name = figures.draw_effects(
-        data.folder / "Q1.png", figures.condition_effects(measured), limit, "conditions"
-    )
+    sample = data.sample
+    absent: dict[str, str] = {}
+    try:
+        sampled = sample_columns(sample)
+    except MissingInputError as error:
+        sampled, absent = {}, {"invvar": str(error)}
+    measured = conditions.measure_conditions(data.columns, sampled, sample.population)
+    measured["absent"] |= absent
+    name = drawings.draw_conditions(data.folder / "Q1.png", measured, data.limits)
     return [replace(conditions.judge_conditions(measured, data.limits), figure=name)]
 
 
 def ask_bands(data: DataSet) -> list[Verdict]:
     """Q2: band sets."""
-    measured = conditions.measure_bands(data.shards, data.population, data.sample.empty_planes)
-    return [conditions.judge_bands(measured, data.limits)]
+    measured = completeness.measure_bands(data.columns, data.sample.empty_planes)
+    return [completeness.judge_bands(measured, data.limits)]
 
 
 def ask_finite(data: DataSet) -> list[Verdict]:
     """Q3: NaN and infinite pixels."""
-    measured = conditions.measure_finite(data.shards, data.population, data.sample.not_finite)
-    return [conditions.judge_finite(measured, data.limits)]
+    measured = completeness.measure_finite(data.columns, data.sample.not_finite)
+    return [completeness.judge_finite(measured, data.limits)]
 
 
 def ask_losses(data: DataSet) -> list[Verdict]:
     """Q4: tasks without a stamp."""
-    measured = conditions.measure_losses(data.manifest_paths, data.stamp_paths)
-    return [conditions.judge_losses(measured, data.limits)]
+    measured = losses.measure_losses(data.manifest_paths, data.stamp_paths)
+    return [losses.judge_losses(measured, data.limits)]
 
 
 def ask_classes(data: DataSet) -> list[Verdict]:
     """Q5: class shares."""
-    measured = conditions.measure_classes(
-        data.population, data.experiment.controls, data.experiment.split.fractions
+    measured = completeness.measure_classes(
+        data.columns, data.experiment.controls, data.experiment.split.fractions
     )
     name = figures.draw_classes(data.folder / "Q5.png", measured)
-    return [replace(conditions.judge_classes(measured, data.limits), figure=name)]
+    return [replace(completeness.judge_classes(measured, data.limits), figure=name)]
+
+
+def ask_multiplicity(data: DataSet) -> list[Verdict]:
+    """Q6: rows per galaxy and repeated tasks."""
+    measured = multiplicity.measure_multiplicity(data.columns, data.shards, data.limits)
+    name = drawings.draw_multiplicity(data.folder / "Q6.png", measured, data.limits)
+    return [replace(multiplicity.judge_multiplicity(measured, data.limits), figure=name)]
 
 
 def ask_snr_mix(data: DataSet) -> list[Verdict]:
     """Q7: achieved S/N against the declared target."""
-    measured = snr_mix.measure_snr_mix(
-        data.shards, data.population, data.experiment.snr_targeting, seed=data.experiment.seed
-    )
+    measured = snr_mix.measure_snr_mix(data.columns, data.experiment.snr_targeting, seed=data.experiment.seed)
     name = figures.draw_snr_mix(data.folder / "Q7.png", measured)
     return [replace(snr_mix.judge_snr_mix(measured, data.limits), figure=name)]
 
@@ -79,6 +88,7 @@ GATES: dict[str, Ask] = {
     "Q3": ask_finite,
     "Q4": ask_losses,
     "Q5": ask_classes,
+    "Q6": ask_multiplicity,
     "Q7": ask_snr_mix,
     "Q8": ask_storage,
 }

@@ -12,30 +12,25 @@ from itertools import pairwise
 import numpy as np
 
 from darkhaloscope.config import SnrTargeting
+from darkhaloscope.gates.columns import Columns
+from darkhaloscope.gates.columns.scan import SNR_COLUMN
 from darkhaloscope.gates.judging import Measured, failed, not_applicable, passed, simultaneous
-from darkhaloscope.gates.population import POSITIVE, SPLITS, MetadataReader, Population, floats
+from darkhaloscope.gates.population import POSITIVE, SPLITS
 from darkhaloscope.gates.result import Verdict
 from darkhaloscope.gates.thresholds import Thresholds
 from darkhaloscope.stamps.snr_target import declared_target
 from darkhaloscope.statistics import Interval, total_variation_interval
 
-SNR_COLUMN = "arc_snr_footprint_r"
-"""The estimator that a target is declared in."""
 
-
-def measure_snr_mix(
-    shards: MetadataReader, population: Population, targeting: SnrTargeting, *, seed: int
-) -> Measured:
-    """Count the positives in the bins of the declared target, by split and together (Q7).
+def measure_snr_mix(columns: Columns, targeting: SnrTargeting, *, seed: int) -> Measured:
+    """Compare the positives in the bins of the declared target, by split and together (Q7).
 
     Intervals are simultaneous: 95 % for all of them together.
 
     Parameters
     ----------
-    shards : MetadataReader
-        All rows.
-    population : Population
-        Their classes.
+    columns : Columns
+        All rows, read with the bins of the declared target.
     targeting : SnrTargeting
         What was declared.
     seed : int
@@ -51,26 +46,24 @@ def measure_snr_mix(
     target = declared_target(targeting)
     if target is None:
         return {"mode": targeting.mode}
-    snr = floats(shards.metadata([SNR_COLUMN])[SNR_COLUMN])
-    positive = population.where(POSITIVE)
-    finite = np.isfinite(snr)
+    columns.require(SNR_COLUMN)
     wanted = np.concatenate([[0.0], target.shares, [0.0]])
-    parts = {split: population.where(POSITIVE, split) for split in SPLITS}
-    parts = {"all": positive, **{split: rows for split, rows in parts.items() if rows.any()}}
-    counts = {name: target.counts(snr[rows & finite]) for name, rows in parts.items()}
-    confidence = simultaneous(len(parts))
+    found = {split: columns.snr_counts[split] for split in SPLITS if split in columns.snr_counts}
+    every = np.sum([*found.values(), np.zeros(len(wanted), dtype=np.int64)], axis=0)
+    counts = {"all": every, **found}
+    confidence = simultaneous(len(counts))
     return {
         "mode": targeting.mode,
         "edges": [float(edge) for edge in target.edges],
         "shares": [float(share) for share in target.shares],
-        "counts": {name: [int(n) for n in found] for name, found in counts.items()},
+        "counts": {name: [int(n) for n in binned] for name, binned in counts.items()},
         "distance": {
-            name: total_variation_interval(found, wanted, seed=seed, confidence=confidence).to_dict()
-            for name, found in counts.items()
-            if found.sum()
+            name: total_variation_interval(binned, wanted, seed=seed, confidence=confidence).to_dict()
+            for name, binned in counts.items()
+            if binned.sum()
         },
-        "not_finite": int((positive & ~finite).sum()),
-        "galaxies": population.galaxies(positive),
+        "not_finite": columns.snr_not_finite,
+        "galaxies": columns.hosts(POSITIVE),
     }
 
 
