@@ -20,7 +20,7 @@ from darkhaloscope.errors import DataError, describe
 from darkhaloscope.gates.columns import Columns, Plan, scan_columns
 from darkhaloscope.gates.features import Sample, measure_sample
 from darkhaloscope.gates.hosts import HostSums, measure_hosts
-from darkhaloscope.gates.inputs import Input, MissingInputError, missing_column
+from darkhaloscope.gates.inputs import Input, missing_column, optional
 from darkhaloscope.gates.judging import Measured
 from darkhaloscope.gates.physics.arcs import Arcs, read_arcs
 from darkhaloscope.gates.population import POSITIVE, Population
@@ -62,6 +62,9 @@ class DataSet:
         Parts of ``host_cutouts`` of all tiles.
     bank_path : path
         Source bank, for the oracle.
+    ledger_path : path
+        One file in place of both ``manifest`` and ``injected_stamps`` for those
+        who ask what became of the tasks; of data that have neither.
     anchors : pyarrow.Table
         ANCHORS: known lenses and look-alikes, and what each may be used for.
     """
@@ -76,6 +79,7 @@ class DataSet:
     stamp_paths: Input[Sequence[str | Path]] = Input("injected_stamps: the archive the shards were made from")
     hosts_paths: Input[Sequence[str | Path]] = Input("host_cutouts: the hosts before injection")
     bank_path: Input[str | Path] = Input("the source bank")
+    ledger_path: Input[str | Path] = Input("the ledger of all tasks")
     anchors: Input[pa.Table] = Input("the catalogue of known lenses and look-alikes (anchor_catalog)")
 
     @cached_property
@@ -91,12 +95,15 @@ class DataSet:
     @cached_property
     def columns(self) -> Columns:
         """What one pass over the columns of all rows found."""
-        try:
-            splits = self.splits
-        except MissingInputError:
-            splits = None
-        target = declared_target(self.experiment.snr_targeting)
-        return scan_columns(self.shards, Plan(self.experiment.split.nside, splits, target))
+        nside = optional(lambda: self.experiment.split.nside) or Plan.nside
+        target = optional(lambda: declared_target(self.experiment.snr_targeting))
+        return scan_columns(self.shards, Plan(nside, optional(lambda: self.splits), target))
+
+    @property
+    def task_files(self) -> tuple[Sequence[str | Path], Sequence[str | Path]]:
+        """Files that name every task, and files that say how each ended."""
+        ledger = optional(lambda: self.ledger_path)
+        return ([ledger], [ledger]) if ledger is not None else (self.manifest_paths, self.stamp_paths)
 
     @cached_property
     def sample(self) -> Sample:

@@ -9,12 +9,12 @@ What a gate does with its inputs is not known here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, overload
 
 from darkhaloscope.errors import MissingInputError
 
-__all__ = ["Input", "MissingInputError", "absent_columns", "missing_column"]
+__all__ = ["Input", "MissingInputError", "absent_columns", "missing_column", "optional"]
 
 _T = TypeVar("_T")
 _ARROW_FIELD = re.compile(r'Field "([^"]+)" does not exist')
@@ -49,6 +49,14 @@ class Input(Generic[_T]):
 
     def __set__(self, holder: object, value: _T | None) -> None:
         holder.__dict__[self._slot] = value
+
+
+def optional(read: Callable[[], _T]) -> _T | None:
+    """Return an input for a question that can do without it, None where it is absent."""
+    try:
+        return read()
+    except MissingInputError:
+        return None
 
 
 def absent_columns(reader: object) -> Mapping[str, str]:

@@ -158,6 +158,7 @@ class PredecessorShards(ShardSet):
         self._require(names)
         if OK not in self._columns or self.lost == 0:
             raise MissingInputError(f"the manifest, or a row with {OK} = 0: whether any was left out")
+        schema = self._schema([*names, "status"])
         tables = []
         for part in self._parts:
             if part.paired:
@@ -165,8 +166,9 @@ class PredecessorShards(ShardSet):
             every = np.arange(tabular.row_count([part.path]), dtype=np.intp)
             for table, inside in self._read_groups(part, every, [*self._theirs(names), OK]):
                 status = np.where(_flags(table[OK]), "ok", "cutout_failed")
-                rows = {name: _one_of(table, name, part) for name in names}
-                tables.append(pa.table({**rows, "status": pa.array(status[inside].tolist())}))
+                rows = [_one_of(table, name, part) for name in names]
+                rows.append(pa.array(status[inside].tolist(), pa.string()))
+                tables.append(pa.Table.from_arrays(rows, schema=schema))
         return pa.concat_tables(tables)
 
     def _stream(

@@ -41,7 +41,7 @@ def ask_finite(data: DataSet) -> list[Verdict]:
 
 def ask_losses(data: DataSet) -> list[Verdict]:
     """Q4: tasks without a stamp."""
-    measured = losses.measure_losses(data.manifest_paths, data.stamp_paths)
+    measured = losses.measure_losses(*data.task_files)
     return [losses.judge_losses(measured, data.limits)]
 
 
