@@ -169,7 +169,7 @@ _ALL = (
     Threshold("A1", "max_separation_arcsec", 1.0, "catalogue positions of one lens differ by less"),
     Threshold("A2", "max_outside", 0.5, "where most lenses lie outside, recall is extrapolation; informs"),
     Threshold("A2", "range_coverage", 0.95, "like objects lie inside in all five measures together"),
-    Threshold("A2", "min_training", 100, "a range whose ends are not its extremes"),
+    Threshold("A2", "min_training", 60, "a range that five in six like lenses share by chance"),
     Threshold("A2", "min_lenses", 5, "0 of 5 limits the share outside to below 0.52"),
     Threshold("A3", "max_auc", 0.9, "the classes overlap little beyond it; informs"),
     Threshold("A3", "min_lenses", 20, "an AUC to +-0.13"),

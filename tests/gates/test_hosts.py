@@ -6,7 +6,7 @@ import stamp_world
 from gate_world import kinds, values
 
 from darkhaloscope import tabular
-from darkhaloscope.gates.features import brightness_of
+from darkhaloscope.gates.views import brightness_of
 from darkhaloscope.gates.hosts import measure_hosts
 
 

@@ -13,7 +13,7 @@ from darkhaloscope.gates.physics import arc_colours, flux
 from darkhaloscope.gates.quality import conditions, snr_mix, storage
 from darkhaloscope.gates.registry import DATA_GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateStatus
-from darkhaloscope.gates.shortcut import light
+from darkhaloscope.gates.shortcut import brightness, colour, light, normalisation, profile, signal
 from darkhaloscope.schema import STAMPS
 from darkhaloscope.sources.library import open_sources
 from darkhaloscope.tabular import read_table, write_table
@@ -121,11 +121,12 @@ class Bench:
         return arc_colours.judge_arc_colours(measured, LIMITS)
 
     def s1(self, table):
-        return light.judge_normalisation(light.measure_normalisation(self.sample(table)), LIMITS)
+        measured = normalisation.measure_normalisation(self.sample(table))
+        return normalisation.judge_normalisation(measured, LIMITS)
 
     def s2(self, table):
         sample = self.sample(table)
-        measured = light.measure_aperture_light(sample, sample.model, seed=1, n_boot=50)
+        measured = light.measure_aperture_light(sample, sample.model, None, seed=1, n_boot=50)
         return light.judge_aperture_light(measured, LIMITS)
 
     def s2p(self, table):
@@ -135,14 +136,24 @@ class Bench:
 
     def s3(self, table):
         sample = self.sample(table)
-        measured = light.measure_brightness(sample, sample.model, self.set.hosts)
-        return light.judge_brightness(measured, LIMITS)
+        measured = brightness.measure_brightness(sample, sample.model, self.set.hosts)
+        return brightness.judge_brightness(measured, LIMITS)
+
+    def s4(self, table):
+        sample = self.sample(table)
+        measured = colour.measure_colour(sample, sample.model, None, seed=1, n_boot=50)
+        return colour.judge_colour(measured, LIMITS)
+
+    def s5(self, table):
+        sample = self.sample(table)
+        measured = profile.measure_profile(sample, sample.model, seed=1, n_boot=50)
+        return profile.judge_profile(measured, LIMITS)
 
     def s6(self, centre):
         chosen = gate_world.experiment(preprocess={"centre": centre, "centre_radius_px": 16.0})
         sample = self.sample(self.set.table, chosen)
-        measured = light.measure_signal(sample, epochs=10, seed=1, n_boot=50, limits=LIMITS)
-        return light.judge_signal(measured, LIMITS)
+        measured = signal.measure_signal(sample, epochs=10, seed=1, n_boot=50, limits=LIMITS)
+        return signal.judge_signal(measured, LIMITS)
 
     def b1(self, score):
         measured = trial.measure_null_injection(
@@ -214,6 +225,8 @@ CASES = {
     "S2": (sound, rows(plants.one_colour)),
     "S2p": (sound, rows(plants.light_in_the_core)),
     "S3": (sound, rows(plants.light_in_the_core)),
+    "S4": (sound, rows(plants.one_colour)),
+    "S5": (sound, rows(plants.light_in_the_core)),
     "S6": (lambda _: "none", lambda _: "mask"),
     "B1": (lambda _: arcs, lambda _: bright_centres),
     "B2": (lambda _: arcs, lambda _: bright_centres),

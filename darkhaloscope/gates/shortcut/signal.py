@@ -1,0 +1,144 @@
+"""S6: is the signal still there after the experiment's treatment of the centre.
+
+A small network is trained to tell visible arcs from controls, without and with
+the treatment. Against matched light it can only use morphology, so what it
+loses is signal. An experiment without matched light has no such contrast: there
+its own controls stand in, whose host is the arc's and which lack nothing but
+the arc. What a treatment costs against them is light of the arc, shortcut and
+signal together, and the gate says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkhaloscope.gates.features import MATCHED, Sample
+from darkhaloscope.gates.judging import Measured, failed, not_applicable, passed
+from darkhaloscope.gates.population import COMPARED_KINDS, KINDS, POSITIVE
+from darkhaloscope.gates.result import GateStatus, Verdict
+from darkhaloscope.gates.shortcut.classes import by_kind, column
+from darkhaloscope.gates.shortcut.classifiers import roc_curve
+from darkhaloscope.gates.shortcut.probe import convolutional_scores
+from darkhaloscope.gates.thresholds import Thresholds
+from darkhaloscope.schema import BANDS
+from darkhaloscope.statistics import Interval, grouped_auc_interval, grouped_auc_loss
+
+_STACK_DECIMALS = 3
+
+
+def measure_signal(sample: Sample, *, epochs: int, seed: int, n_boot: int, limits: Thresholds) -> Measured:
+    """Train a convolutional probe on visible arcs against each control kind, in both views (S6).
+
+    Where the experiment treats no centre the views are one, and so is the probe.
+
+    Parameters
+    ----------
+    sample : Sample
+        The probe's stamps and classes.
+    epochs : int
+        Length of each training.
+    seed, n_boot : int
+        Key of hold-out, weights and resamples; resamples of galaxies.
+    limits : Thresholds
+        How many galaxies a probe needs.
+
+    Returns
+    -------
+    dict
+        ``treated``; ``stacks`` (mean r image by class, raw view); and per kind
+        in ``kinds`` the galaxies, the AUC in either view, the loss between them
+        and the ROC curves.
+    """
+    kind = np.array(KINDS, dtype=object)[sample.population.kind[sample.probe_rows]]
+    host = sample.population.host[sample.probe_rows]
+    measured: Measured = {
+        "treated": sample.probe_model is not sample.probe_raw,
+        "kinds": {},
+        "stacks": _stacks(sample, kind),
+    }
+    for name in sample.population.present(COMPARED_KINDS):
+        rows = np.flatnonzero((kind == POSITIVE) | (kind == name))
+        positive = kind[rows] == POSITIVE
+        galaxies = {
+            POSITIVE: int(np.unique(host[rows][positive]).size),
+            name: int(np.unique(host[rows][~positive]).size),
+        }
+        found: dict[str, Any] = {"galaxies": galaxies}
+        if min(galaxies.values()) >= limits.value("S6", "min_galaxies"):
+            views = {"raw": sample.probe_raw[rows]}
+            views["model"] = sample.probe_model[rows] if measured["treated"] else views["raw"]
+            found |= probe_views(views, positive, host[rows], epochs=epochs, seed=seed, n_boot=n_boot)
+        measured["kinds"][name] = found
+    return measured
+
+
+def probe_views(
+    views: dict[str, NDArray[np.float16]],
+    positive: NDArray[np.bool_],
+    galaxies: NDArray[Any],
+    *,
+    epochs: int,
+    seed: int,
+    n_boot: int,
+) -> dict[str, Any]:
+    """Return the AUC of a probe in the ``raw`` and the ``model`` view and what the latter loses."""
+    raw, held = convolutional_scores(views["raw"], positive, galaxies, epochs=epochs, seed=seed)
+    model = raw
+    if views["model"] is not views["raw"]:
+        model, held = convolutional_scores(views["model"], positive, galaxies, epochs=epochs, seed=seed)
+    labels, groups = positive[held], galaxies[held]
+    return {
+        "raw": grouped_auc_interval(labels, raw, groups, n_boot, seed).to_dict(),
+        "model": grouped_auc_interval(labels, model, groups, n_boot, seed).to_dict(),
+        "loss": grouped_auc_loss(labels, raw, model, groups, n_boot, seed).to_dict(),
+        "roc": {"raw": roc_curve(labels, raw), "model": roc_curve(labels, model)},
+    }
+
+
+def judge_signal(measured: Measured, limits: Thresholds) -> Verdict:
+    """Fail when the model view hides the arc, or nothing can be seen in it (S6)."""
+    kinds = measured["kinds"]
+    told = {**measured, "by_kind": by_kind({kind: _informing(found) for kind, found in kinds.items()})}
+    if MATCHED not in kinds and not (measured["treated"] and kinds):
+        return not_applicable("no matched light to hold the arcs against, and no treatment to judge", told)
+    kind = MATCHED if MATCHED in kinds else next(iter(kinds))
+    found = kinds[kind]
+    least = limits.get("S6", "min_galaxies")
+    n = min(found["galaxies"].values())
+    if n < least.value:
+        reason = f"{n} galaxies with a visible arc or as {kind} control; {least.value:g} needed"
+        return failed(least, reason, told, n=n)
+    loss, model = Interval(**found["loss"]), Interval(**found["model"])
+    limit, floor = limits.get("S6", "max_auc_loss"), limits.get("S6", "min_auc")
+    hidden, blind = loss.above(limit.value), kind == MATCHED and model.below(floor.value)
+    status = GateStatus.FAIL if hidden or blind else GateStatus.PASS
+    told["by_kind"][kind] = column(model, limit if hidden or kind != MATCHED else floor, status)
+    if hidden:
+        reason = f"the model view costs a probe {loss} of its AUC {found['raw']['value']:.3f} against {kind}"
+        return failed(limit, reason, told).measured(loss)
+    if blind:
+        reason = f"a probe reaches AUC {model} in the model view: the arc cannot be seen"
+        return failed(floor, reason, told).measured(model)
+    if kind != MATCHED:
+        return passed(limit, f"the model view costs a probe {loss} against {kind}", told).measured(loss)
+    return passed(floor, f"a probe tells arcs from matched light with AUC {model}", told).measured(model)
+
+
+def _informing(found: dict[str, Any]) -> dict[str, Any]:
+    value = Interval(**found["model"]) if "model" in found else None
+    return column(value, None, GateStatus.NOT_APPLICABLE)
+
+
+def _stacks(sample: Sample, kind: NDArray[Any]) -> dict[str, list[list[float]]]:
+    """Return the mean r image of each class the probe is shown, in units of the sky's scatter."""
+    r = BANDS.index("r")
+    stacks = {}
+    for name in KINDS:
+        rows = np.flatnonzero(kind == name)
+        if rows.size:
+            mean = sample.probe_raw[rows, r].mean(axis=0, dtype=np.float64)
+            stacks[name] = np.round(mean, _STACK_DECIMALS).tolist()
+    return stacks
