@@ -204,13 +204,6 @@ class PredecessorShards(ShardSet):
             columns = [c.name for c in STAMPS if c.role is not Role.PIXELS and c.name not in self.absent]
         return self._read(split, columns, None)
 
-    def _require(self, columns: Sequence[str] | None) -> None:
-        names = columns or ()
-        if "nan_pixels" in names and self.not_finite:
-            told = f"{len(self.not_finite)} stamps read, first {self.not_finite[0]}"
-            raise DataError(describe("NaN or infinite pixels in rows that are ok", got=told))
-        super()._require(names)
-
     def _theirs(self, names: Sequence[str]) -> list[str]:
         """Return the columns of the files behind ours."""
         mapped = [columns_of.TABLE[name] for name in names if name in columns_of.TABLE]
@@ -284,8 +277,9 @@ class PredecessorShards(ShardSet):
                         got=stamp.shape,
                     )
                 )
-            if not np.isfinite(stamp).all():
-                self.not_finite.append(f"{part.path}, row {row}")
+            place_of = f"{part.path}, row {row}"
+            if not np.isfinite(stamp).all() and place_of not in self.not_finite:
+                self.not_finite.append(place_of)
             stamps[place] = stamp
         return pa.FixedShapeTensorArray.from_numpy_ndarray(stamps)
 

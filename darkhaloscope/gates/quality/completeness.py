@@ -17,6 +17,8 @@ from darkhaloscope.gates.thresholds import Thresholds
 from darkhaloscope.schema import BANDS
 from darkhaloscope.statistics import Interval, clopper_pearson
 
+_NAMED = 5
+
 
 def measure_bands(columns: Columns, planes: Mapping[str, int]) -> Measured:
     """Count band sets by class and split, and empty planes of the sample (Q2).
@@ -62,7 +64,7 @@ def judge_bands(measured: Measured, limits: Thresholds) -> Verdict:
     return passed(limit, f"all {rows} stamps hold {complete}", measured, value=total, n=rows)
 
 
-def measure_finite(columns: Columns, not_finite: int) -> Measured:
+def measure_finite(columns: Columns, not_finite: int, places: Sequence[str] = ()) -> Measured:
     """Count rows with NaN or infinite pixels by class (Q3).
 
     Parameters
@@ -71,10 +73,20 @@ def measure_finite(columns: Columns, not_finite: int) -> Measured:
         All rows; the count of each row is a column.
     not_finite : int
         Stamps of the sample found not finite when their pixels were read.
+    places : sequence of str
+        Where they lie, if the reader says so.
+
+    Raises
+    ------
+    MissingInputError
+        If no column counts such pixels and the sample shows none: a sample
+        cannot prove that there are none.
     """
-    columns.require("nan_pixels")
+    if not not_finite:
+        columns.require("nan_pixels")
     by_kind = {kind: int(columns.nan_rows[cells_of(kind)].sum()) for kind in columns.present(KINDS)}
-    return {"rows_by_class": by_kind, "sampled_rows": not_finite, "rows": columns.total}
+    measured: Measured = {"rows_by_class": by_kind, "sampled_rows": not_finite, "rows": columns.total}
+    return measured | {"first": list(places[:_NAMED])}
 
 
 def judge_finite(measured: Measured, limits: Thresholds) -> Verdict:
@@ -86,6 +98,7 @@ def judge_finite(measured: Measured, limits: Thresholds) -> Verdict:
     if total > limit.value:
         by_class = {kind: n for kind, n in measured["rows_by_class"].items() if n}
         reason = f"{total} rows with NaN or infinite pixels: {by_class or 'found in the sample only'}"
+        reason += f"; first {measured['first'][0]}" if measured["first"] else ""
         return failed(limit, reason, measured, value=total, n=measured["rows"])
     return passed(limit, "every pixel is finite", measured, value=0, n=measured["rows"])
 

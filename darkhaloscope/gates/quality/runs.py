@@ -35,7 +35,9 @@ def ask_bands(data: DataSet) -> list[Verdict]:
 
 def ask_finite(data: DataSet) -> list[Verdict]:
     """Q3: NaN and infinite pixels."""
-    measured = completeness.measure_finite(data.columns, data.sample.not_finite)
+    not_finite = data.sample.not_finite
+    places = getattr(data.shards, "not_finite", ())
+    measured = completeness.measure_finite(data.columns, not_finite, places)
     return [completeness.judge_finite(measured, data.limits)]
 
 
