@@ -145,6 +145,9 @@ def _fault(row: dict[str, Any], covered: bool, release: Release, planes: dict[st
     """Return what is wrong with a row that would be scored, or an empty text."""
     if not row["host_id"]:
         return "no matched survey source"
+    number = row["host_id"].partition("-")[0]
+    if number not in {str(known) for known in release.release_numbers}:
+        return f"source {row['host_id']} is not of {release.name} (releases {release.release_numbers})"
     if not covered:
         return f"outside {release.name}"
     if row["object_class"] in _NOT_AN_ANCHOR:

@@ -7,8 +7,7 @@ the model extrapolates. Recall is split by it. Tiers are never pooled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +28,8 @@ from darkhaloscope.statistics import clopper_pearson, ks_two_sample
 from darkhaloscope.tabular import pixels
 
 FloatArray = NDArray[np.float64]
+Measures: TypeAlias = dict[str, FloatArray]
+"""Measure by name, one value per stamp."""
 
 A2 = "A2"
 TIERS = ("A", "B")
@@ -50,28 +51,26 @@ _R = BANDS.index("r")
 
 
 def measure_regime(
-    training: pa.Table,
-    lenses: pa.Table,
-    objects: Iterable[dict[str, Any]],
+    known: Measures,
+    real: Measures,
+    tier: NDArray[np.str_],
+    above: NDArray[np.bool_],
     *,
-    spec: PreprocessSpec,
-    pixel_scale_arcsec: float,
+    galaxies: int,
     coverage: float,
 ) -> Measured:
-    """Measure training positives and real lenses, and where each lens lies in the range of training.
+    """Say where each real lens lies in the range of training, and split recall by it.
 
     Parameters
     ----------
-    training : pyarrow.Table
-        :data:`COLUMNS` of positives of the train split.
-    lenses : pyarrow.Table
-        The same columns, ``anchor_id`` and ``tier`` of scored lenses.
-    objects : iterable of dict
-        Entries ``objects`` of the evaluation record: ``anchor_id`` and ``above``.
-    spec : PreprocessSpec
-        Of the model: what it is shown.
-    pixel_scale_arcsec : float
-        Arcsec per pixel.
+    known, real : dict of str to ndarray
+        :func:`describe_stamps` of training positives and of n scored lenses.
+    tier : ndarray of str, shape (n,)
+        Tier of each lens.
+    above : ndarray of bool, shape (n,)
+        Whether the model calls it a lens.
+    galaxies : int
+        Galaxies behind the training positives.
     coverage : float
         Share of training inside the range of all measures together (Bonferroni).
 
@@ -82,13 +81,8 @@ def measure_regime(
         out of range and the recall inside and outside; ``measures``: range,
         histograms and KS distance per tier.
     """
-    known = describe_stamps(training, spec, pixel_scale_arcsec)
-    real = describe_stamps(lenses, spec, pixel_scale_arcsec)
-    tier = np.asarray(lenses["tier"].to_pylist(), dtype=str)
-    called = {item["anchor_id"]: bool(item["above"]) for item in objects}
-    above = np.array([called[name] for name in lenses["anchor_id"].to_pylist()], dtype=bool)
     tail = (1.0 - coverage) / len(MEASURES) / 2.0
-    outside = np.zeros(lenses.num_rows, dtype=bool)
+    outside = np.zeros(tier.size, dtype=bool)
     measures: dict[str, Any] = {}
     reasons: dict[str, dict[str, int]] = {name: {} for name in TIERS}
     for name in MEASURES:
@@ -103,7 +97,7 @@ def measure_regime(
             reasons[of][name] = int((out & (tier == of)).sum())
         measures[name] = {"range": [low, high], **_shapes(kept, real[name], tier)}
     return {
-        "training": int(np.unique(training["host_id"].to_pylist()).size),
+        "training": galaxies,
         "coverage": coverage,
         "subtraction": SUBTRACTION,
         "measures": measures,
@@ -141,9 +135,7 @@ def judge_regime(measured: Measured, limits: Thresholds) -> Verdict:
     return verdict(limit, told, measured).measured(share)
 
 
-def describe_stamps(
-    table: pa.Table, spec: PreprocessSpec, pixel_scale_arcsec: float
-) -> dict[str, FloatArray]:
+def describe_stamps(table: pa.Table, spec: PreprocessSpec, pixel_scale_arcsec: float) -> Measures:
     """Return every measure of n stamps; NaN where the deflector could not be fitted.
 
     Parameters

@@ -27,7 +27,7 @@ from darkhaloscope.survey.release import get_release
 from darkhaloscope.tabular import pixels
 from darkhaloscope.training.predict import LoadedModel
 
-REGIME_GALAXIES = (150, 500)
+REGIME_GALAXIES = (100, 500)
 """Fewest and most training positives whose deflector is subtracted for A2; each costs 40 ms."""
 
 PROBE_GALAXIES = 2000
@@ -75,6 +75,24 @@ class Grade:
         scored = [item["anchor_id"] for item in self.record["objects"] if item["kind"] == "lens"]
         return self.anchor_stamps.filter(pc.is_in(self.anchor_stamps["anchor_id"], pa.array(scored)))
 
+    @cached_property
+    def training(self) -> tuple[regime.Measures, int]:
+        """What A2 measures on positives of the train split, and their galaxies."""
+        least, most = REGIME_GALAXIES
+        galaxies = min(most, max(least, self.profile.gate_hosts_per_class // 20))
+        rows = self.positives("train", galaxies, regime.COLUMNS)
+        return self.describe(rows), int(np.unique(rows["host_id"].to_pylist()).size)
+
+    @cached_property
+    def real(self) -> regime.Measures:
+        """What A2 measures on the lenses."""
+        return self.describe(self.lenses)
+
+    def describe(self, rows: pa.Table) -> regime.Measures:
+        """Take the measures of A2 from stamps."""
+        scale = get_release(self.experiment.survey.release).pixel_scale_arcsec
+        return regime.describe_stamps(rows, self.model.preprocess, scale)
+
     def positives(self, split: str, galaxies: int, columns: tuple[str, ...]) -> pa.Table:
         """Return positives of a fixed number of galaxies of a split, chosen by id hash."""
         return self.shards.sample(
@@ -84,14 +102,14 @@ class Grade:
 
 def ask_regime(grade: Grade) -> list[Verdict]:
     """A2: the regime of training."""
-    least, most = REGIME_GALAXIES
-    galaxies = min(most, max(least, grade.profile.gate_hosts_per_class // 20))
+    known, galaxies = grade.training
+    called = {item["anchor_id"]: bool(item["above"]) for item in grade.record["objects"]}
     measured = regime.measure_regime(
-        grade.positives("train", galaxies, regime.COLUMNS),
-        grade.lenses,
-        grade.record["objects"],
-        spec=grade.model.preprocess,
-        pixel_scale_arcsec=get_release(grade.experiment.survey.release).pixel_scale_arcsec,
+        known,
+        grade.real,
+        np.asarray(grade.lenses["tier"].to_pylist(), dtype=str),
+        np.array([called[name] for name in grade.lenses["anchor_id"].to_pylist()], dtype=bool),
+        galaxies=galaxies,
         coverage=grade.limits.value(regime.A2, "range_coverage"),
     )
     figure = figures.draw_regime(grade.folder / "A2.png", measured)

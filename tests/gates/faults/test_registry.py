@@ -7,7 +7,7 @@ from importlib import import_module
 import gate_world
 import pytest
 from gates.faults import Fault
-from gates.faults.anchors import sound_anchors
+from gates.faults.anchors import sound_anchors, sound_grade
 from gates.faults.behaviour import sound_model
 from gates.faults.cases import BankCase, sound_shards
 
@@ -39,6 +39,7 @@ def sound(good, tmp_path_factory):
         "cosmos_bank": bank,
         "checkpoint": lambda: sound_model(good, tmp_path_factory.mktemp("model")),
         "anchor_stamps": lambda: sound_anchors(tmp_path_factory.mktemp("anchors")),
+        "anchor_evaluation": lambda: sound_grade(good, tmp_path_factory.mktemp("grade")),
     }
 
     def case(artefact):
@@ -75,7 +76,9 @@ def test_a_planted_fault_fails_its_gate_and_no_other(fault, sound, tmp_path):
     assert not unrelated, {gate: found[gate] for gate in unrelated}
 
 
-@pytest.mark.parametrize("artefact", ["training_shards", "cosmos_bank", "checkpoint", "anchor_stamps"])
+@pytest.mark.parametrize(
+    "artefact", ["training_shards", "cosmos_bank", "checkpoint", "anchor_stamps", "anchor_evaluation"]
+)
 def test_the_sound_case_fails_nothing(artefact, sound, tmp_path):
     assert failed(sound(artefact).judge(tmp_path)) == {}
 
