@@ -70,24 +70,22 @@ def draw_position(path: Path, measured: Measured, limits: Thresholds) -> str | N
 
 
 def draw_snr(path: Path, measured: Measured) -> str | None:
-    """Draw recorded S/N against that of the pixels, by estimator (P5); None where nothing was recorded."""
+    """Draw S/N from pixels over the recorded, in r (P5); None where nothing was recorded."""
     if "points" not in measured:
         return None
-    figure = Figure(figsize=(9.6, 4.8), layout="constrained")
-    panels = figure.subplots(2, 4).ravel()
-    for axes, (column, points) in zip(panels, measured["points"].items(), strict=True):
-        recorded, found = np.asarray(points).T
+    columns = [column for column in measured["points"] if column.endswith("_r")]
+    figure = Figure(figsize=(9.6, 2.7), layout="constrained")
+    panels = figure.subplots(1, len(columns), sharey=True)
+    for axes, column in zip(panels, columns, strict=True):
+        recorded, found = np.asarray(measured["points"][column]).T
         axes.axhline(0.0, color="0.75", lw=0.8, zorder=0)
-        axes.plot(recorded, found / recorded - 1.0, ".", ms=2.5, color=COLOURS["positive"])
+        axes.plot(np.log10(recorded), found / recorded - 1.0, ".", ms=2.5, color=COLOURS["positive"])
         for source, style in (("oracle", "--"), ("pixels", "-")):
             value = measured[source][column]["median"]["value"]
-            axes.axhline(value, color=COLOURS["paired"], ls=style, lw=0.8)
-        axes.set(xscale="log", ylim=(-0.3, 0.3))
-        axes.set_title(column, fontsize=8)
-        axes.tick_params(labelsize=7)
-    for axes in panels[::4]:
-        axes.set_ylabel("pixels / recorded - 1", fontsize=8)
-    figure.supxlabel("recorded (dashed: median of lenstronomy's arcs; solid: of the pixels)", fontsize=8)
+            axes.axhline(value, color=COLOURS["paired"], ls=style, lw=0.8, label=f"median, {source}")
+        axes.set(ylim=(-0.3, 0.3), xlabel=f"log10 {column}")
+    panels[0].set_ylabel("from pixels / recorded - 1", fontsize=8)
+    panels[-1].legend(fontsize=7)
     return save(figure, path)
 
 

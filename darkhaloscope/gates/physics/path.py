@@ -179,7 +179,7 @@ def measure_nulls(
     ok = np.asarray(null["status"].to_pylist(), dtype=object) == "ok"
     null = null.filter(pa.array(ok))
     at = _places(null, arcs.hosts)
-    planes = {name: _stamps(null, name, size) for name in PIXEL_COLUMNS}
+    planes = {name: pixels(null, name) for name in PIXEL_COLUMNS} if null.num_rows else {}
     measured["injected"] = {**_differences(planes, arcs.hosts, at), "refused": int((~ok).sum())}
     found = np.array([i in control_hosts.row_of for i in table["host_id"].to_pylist()], dtype=bool)
     rows = table.filter(pa.array(found))
@@ -232,12 +232,6 @@ def _differences(planes: dict[str, NDArray[np.float32]], hosts: HostStamps, at: 
 
 def _places(table: pa.Table, hosts: HostStamps) -> NDArray[np.intp]:
     return np.array([hosts.row_of[name] for name in table["host_id"].to_pylist()], dtype=np.intp)
-
-
-def _stamps(table: pa.Table, name: str, size: int) -> NDArray[np.float32]:
-    if table.num_rows == 0:
-        return np.empty((0, size, size), dtype=np.float32)
-    return pixels(table, name)
 
 
 def _with_image(table: pa.Table, image: NDArray[np.float32]) -> pa.Table:

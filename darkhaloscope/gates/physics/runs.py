@@ -27,7 +27,7 @@ from darkhaloscope.stamps.inject import load_hosts_for
 from darkhaloscope.streams import uniform
 from darkhaloscope.survey.release import get_release
 
-_NOISE_HOSTS = 200
+_NOISE_HOSTS = 100
 """Galaxies per class for P8: a change of the sky variance to a tenth of its limit."""
 
 _DARK_CONTROLS = 200
