@@ -14,12 +14,13 @@ from stamp_world import CELLS, World
 
 from darkhaloscope import tabular
 from darkhaloscope.config import Experiment, SnrTargeting
+from darkhaloscope.gates.columns import Columns, Plan, scan_columns
 from darkhaloscope.gates.features import Sample, measure_sample
 from darkhaloscope.gates.hosts import HostSums, measure_hosts
 from darkhaloscope.gates.population import Population
 from darkhaloscope.gates.thresholds import Thresholds
 from darkhaloscope.preprocess import PreprocessSpec
-from darkhaloscope.schema import BANDS, BRICKS, HOSTS, STAMPS
+from darkhaloscope.schema import ANCHORS, BANDS, BRICKS, HOSTS, STAMPS
 from darkhaloscope.stamps import quantise
 from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.stamps.snr_target import declared_target
@@ -95,6 +96,40 @@ def bricks() -> pa.Table:
     return BRICKS.table(columns)
 
 
+def anchors(beside: tuple[float, float, str] | None = None) -> pa.Table:
+    """Known objects in the cells of the world, 0.2 deg from any host; one more at a given place and use."""
+    ra, dec = hp.pix2ang(32, np.array(sorted(CELLS)), nest=True, lonlat=True)
+    use = [["grade", "hard_negative", "exclude"][i % 3] for i in range(len(ra))]
+    dec = dec - 0.2
+    if beside is not None:
+        ra, dec, use = np.append(ra, beside[0]), np.append(dec, beside[1]), [*use, beside[2]]
+    n = len(ra)
+    kind = ["lookalike" if u == "hard_negative" else "lens" for u in use]
+    texts = {
+        "object_class": "galaxy lens",
+        "discovery": "imaging",
+        "grade": "confident",
+        "reference": "a paper",
+    }
+    return ANCHORS.table(
+        {
+            "anchor_id": [f"a{i}" for i in range(n)],
+            "name": [f"LENS {i}" for i in range(n)],
+            "ra": ra,
+            "dec": dec,
+            "kind": kind,
+            **{name: [text] * n for name, text in texts.items()},
+            "z_lens": [None] * n,
+            "theta_e_arcsec": [None] * n,
+            "catalog_sha256": ["0" * 64] * n,
+            "catalog_row": np.arange(n),
+            "healpix": hp.ang2pix(32, ra, dec, nest=True, lonlat=True),
+            "use": use,
+            "exclude_reason": ["" if u != "exclude" else "cluster" for u in use],
+        }
+    )
+
+
 @dataclass(frozen=True)
 class Rows:
     """STAMPS rows in memory, read the way a ShardSet is."""
@@ -125,6 +160,14 @@ class Rows:
     @property
     def population(self) -> Population:
         return Population.of(self.table)
+
+    @property
+    def columns(self) -> Columns:
+        return self.planned()
+
+    def planned(self, splits=None, targeting: SnrTargeting | None = None) -> Columns:
+        """What one pass finds, beside a plan of the splits and a declared target."""
+        return scan_columns(self, Plan(32, splits, targeting and declared_target(targeting)))
 
 
 @dataclass(frozen=True)

@@ -136,12 +136,14 @@ def known_codes(table: pa.Table | pa.RecordBatch, name: str, known: Sequence[str
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
+def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Return a column in one piece."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return pa.concat_arrays(column.chunks) if column.chunks else pa.array([], type=column.type)
+
+
 def _encoded(column: pa.ChunkedArray | pa.Array) -> tuple[Codes, pa.Array]:
-    array = (
-        pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) and column.chunks else column
-    )
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.array([], type=column.type)
-    encoded = array.dictionary_encode()
+    encoded = one_array(column).dictionary_encode()
     indices = pc.fill_null(pc.cast(encoded.indices, pa.int64()), -1)
     return np.asarray(indices.to_numpy(zero_copy_only=False), dtype=np.int64), encoded.dictionary

@@ -32,6 +32,7 @@ def run(good, figures, shards=None, **changes):
         "stamp_paths": good.world.paths("stamps"),
         "hosts_paths": good.world.paths("hosts"),
         "bank_path": good.world.bank_path,
+        "anchors": gate_world.anchors(),
         "folder": figures,
     }
     return run_data_gates(DataSet(shards or good.shards, **{**given, **changes}), artefact_hash="abc")
@@ -78,9 +79,14 @@ def test_figures_are_where_the_report_says(report):
     assert {
         "Q1.png",
         "Q5.png",
+        "Q6.png",
         "L1.png",
+        "L5.png",
         "P1.png",
+        "P2.png",
         "P3.png",
+        "P5.png",
+        "P8.png",
         "S1.png",
         "S2.png",
         "S2p.png",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.gates.columns import kernels
 from darkhaloscope.gates.columns.spool import Records, Spool
-from darkhaloscope.gates.population import KINDS, SPLITS
+from darkhaloscope.gates.population import KINDS, SPLITS, one_array
 
 Hashes = NDArray[np.uint64]
 
@@ -40,8 +40,7 @@ def hashes(column: pa.ChunkedArray | pa.Array) -> Hashes:
     DataError
         If a text is null.
     """
-    array = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-    array = pc.cast(array, pa.large_string())
+    array = pc.cast(one_array(column), pa.large_string())
     if array.null_count:
         raise DataError(describe("Id is null", expected="an id in every row", got=f"{array.null_count} null"))
     out = np.empty(len(array), dtype=np.uint64)

@@ -51,6 +51,8 @@ class ShardsCase:
         What the rows were meant to be.
     bank_path : Path
         The source bank.
+    anchors : pyarrow.Table
+        ANCHORS.
     """
 
     good: GateWorld
@@ -62,6 +64,7 @@ class ShardsCase:
     splits: SplitMap
     experiment: Experiment
     bank_path: Path
+    anchors: pa.Table
 
     def data_set(self, folder: Path) -> DataSet:
         """Return what the gates are asked of; changed tables are written below ``folder``."""
@@ -75,6 +78,7 @@ class ShardsCase:
             stamp_paths=self._paths(folder, "stamps", STAMPS),
             hosts_paths=self._paths(folder, "hosts", HOSTS),
             bank_path=self.bank_path,
+            anchors=self.anchors,
             folder=folder / "figures",
         )
 
@@ -161,4 +165,5 @@ def sound_shards(good: GateWorld) -> ShardsCase:
         splits=stamp_world.split_map(),
         experiment=good.world.experiment,
         bank_path=good.world.bank_path,
+        anchors=gate_world.anchors(),
     )

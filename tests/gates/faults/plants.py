@@ -16,7 +16,7 @@ from darkhaloscope import tabular
 from darkhaloscope.sources.bankfile import SourceBank, write_bank
 from darkhaloscope.sources.realgalaxy import RealGalaxyCatalog
 from darkhaloscope.stamps.quantise import image_steps
-from darkhaloscope.streams import generator, uniform
+from darkhaloscope.streams import digest_id, generator, uniform
 
 BankContent = tuple[NDArray[np.float64], dict[str, NDArray[Any]], dict[str, Any]]
 BankChange = Callable[[BankContent], BankContent]
@@ -350,3 +350,39 @@ def _box(image: NDArray[np.float64], size: int, sigma: float, name: str) -> NDAr
     y, x = ((size - length) // 2 for length in cut.shape)
     sky[y : y + cut.shape[0], x : x + cut.shape[1]] = cut
     return sky
+
+
+def one_row_per_selection(table: pa.Table, copies: int = 9) -> pa.Table:
+    """Every tenth positive once more for each selection that it passes, as tasks of their own (Q6; L77)."""
+    lens = np.flatnonzero(kinds(table) == "positive")[::10]
+    more = table.take(pa.array(np.repeat(lens, copies - 1)))
+    ids = [digest_id("copy", task, i) for i, task in enumerate(more["task_id"].to_pylist())]
+    return pa.concat_tables([table, changed(more.combine_chunks(), task_id=ids)]).combine_chunks()
+
+
+def second_ids(table: pa.Table, share: float) -> pa.Table:
+    """Some galaxies are listed twice, 0.3 arcsec apart: two bricks, two ids (Q6)."""
+    host = values(table, "host_id").astype(object)
+    twice = uniform(1, "second_id", host) < share
+    ids = values(table, "task_id").astype(object)
+    again = table.filter(pa.array(twice)).combine_chunks()
+    more = changed(
+        again,
+        task_id=[digest_id("second", task) for task in ids[twice]],
+        host_id=[f"{name}-again" for name in host[twice]],
+        dec=values(table, "dec")[twice] + 0.3 / 3600.0,
+    )
+    return pa.concat_tables([table, more]).combine_chunks()
+
+
+def rounded_seeing(table: pa.Table, decimals: int = 2, kind: str = "positive") -> pa.Table:
+    """The seeing of one class came through a table that rounds (L5)."""
+    seeing = values(table, "psf_fwhm_r_arcsec")
+    rounded = np.where(kinds(table) == kind, np.round(seeing, decimals), seeing)
+    return changed(table, psf_fwhm_r_arcsec=rounded)
+
+
+def null_in_controls(table: pa.Table, column: str = "ebv") -> pa.Table:
+    """A condition that nobody looked up for controls (L5; L97)."""
+    filled = values(table, column).astype(float)
+    return changed(table, **{column: np.where(kinds(table) == "positive", filled, np.nan)})

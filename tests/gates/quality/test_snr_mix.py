@@ -20,7 +20,7 @@ FLAT = SnrTargeting(mode="choose_flux", low=2.0, high=50.0)
 
 
 def measure(table, targeting):
-    measured = snr_mix.measure_snr_mix(Rows(table), Rows(table).population, targeting, seed=1)
+    measured = snr_mix.measure_snr_mix(Rows(table).planned(targeting=targeting), targeting, seed=1)
     return json.loads(json.dumps(measured))
 
 
