@@ -76,7 +76,8 @@ def gate_html(report: GateReport, folder: Path) -> str:
         Where the figures that they name lie.
     """
     gates = [(gate, list(results)) for gate, results in groupby(report, key=lambda result: result.gate)]
-    artefact, experiment = h.text(report.artefact.replace("_", " ")), h.text(report.experiment)
+    artefact = h.text(report.artefact.replace("_", " "))
+    experiment = h.text(report.about.get("path", report.experiment))
     body = [
         f"<header><h1>Gates of {artefact}</h1><p>{experiment}</p></header>",
         f'<p class="verdict">{h.text(verdict_text(report))}</p>',
@@ -85,11 +86,11 @@ def gate_html(report: GateReport, folder: Path) -> str:
         "<h2>Answers</h2>",
         _executive(report),
         _legend(),
-        _reading(report.about),
     ]
     for family, members in groupby(gates, key=lambda item: get_gate(item[0]).family):
         body.append(f"<h2>{h.text(family.capitalize())}</h2>")
         body += [_gate(gate, results, folder) for gate, results in members]
+    body.append(_reading(report.about))
     return h.page(f"Gates of {report.artefact}, {report.experiment}", [part for part in body if part], _STYLE)
 
 
@@ -150,7 +151,7 @@ def _reading(about: dict[str, Any]) -> str:
     if not about:
         return ""
     rows = [[h.text(name), _listed(value)] for name, value in about.items() if value not in ({}, [], "")]
-    return "<h2>How the files were read</h2>" + h.table(("", ""), rows)
+    return "<h2>How the files were read</h2>" + h.table(("of the files", "what was found"), rows)
 
 
 def _listed(value: Any) -> str:

@@ -121,7 +121,8 @@ class PredecessorShards(ShardSet):
 
     def paths(self, split: str | None = None) -> list[Path]:
         """Return the files; a split that is a column selects none of them."""
-        return [part.path for part in self._parts if not part.paired and part.split in {None, split}]
+        parts = [part for part in self._parts if not part.paired]
+        return [part.path for part in parts if split is None or part.split in {None, split}]
 
     @cached_property
     def size_px(self) -> int:
