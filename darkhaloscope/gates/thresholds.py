@@ -112,6 +112,9 @@ _ALL = (
     Threshold("P7", "max_rows", 0, "nothing added is nothing changed"),
     Threshold("P7", "min_rows", 20, "a fault in a seventh of the rows is met with 95 % probability"),
     Threshold("P8", "max_effect", 0.02, "2 % of the sky variance; sound sets 0.002"),
+    Threshold("P8", "max_arc_variance_error", 0.1, "sound sets 0.01; no photon noise 1, a constant gain 100"),
+    Threshold("P8", "max_arc_correlation_error", 0.1, "DR10 spans 0.1 to 0.4; white noise is 0.25 off"),
+    Threshold("P8", "min_arcs", 20, "a variance to 2 %"),
     Threshold("P8", "min_galaxies", 30, "a mean to a fifth of its scatter"),
     Threshold("S1", "max_abs_d_matched_light", 0.1, _CALIBRATED + ": 0.02"),
     Threshold(

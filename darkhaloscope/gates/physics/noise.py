@@ -3,7 +3,7 @@
 Every stamp is held against its own host: how much sky variance, correlation of
 neighbours and the steps between pixel values changed on the way to the stamp. The
 host's own sky cancels, and so does what storage did to both classes. The classes
-must have changed alike. Noise under the arc is the arc's own and is left out.
+must have changed alike. Noise under the arc is the arc's own: ``photon_noise`` measures it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from darkhaloscope.config import Experiment
 from darkhaloscope.gates.judging import Measured, failed, not_applicable, passed, simultaneous
+from darkhaloscope.gates.physics import photon_noise
 from darkhaloscope.gates.population import COMPARED_KINDS, POSITIVE, floats
 from darkhaloscope.gates.result import Verdict
 from darkhaloscope.gates.thresholds import Thresholds
@@ -157,6 +158,9 @@ def judge_noise(measured: Measured, limits: Thresholds) -> Verdict:
                 if worst is None or abs(effect.value) > abs(worst.value):
                     worst = effect
     assert worst is not None
+    fault = photon_noise.fault_of(measured["arcs"], limits, measured) if "arcs" in measured else None
+    if fault is not None:
+        return fault
     reason = f"noise changed alike in {len(compared) + 1} classes: largest effect {worst.value:+.4f}"
     return passed(limit, reason, measured).measured(worst)
 

@@ -14,6 +14,7 @@ from darkhaloscope.gates.physics import (
     flux,
     noise,
     path,
+    photon_noise,
     position,
     signal_to_noise,
 )
@@ -126,6 +127,8 @@ def ask_noise(data: DataSet) -> list[Verdict]:
         kinds=[POSITIVE, *data.population.present(COMPARED_KINDS)],
     )
     measured = noise.measure_noise(table, _hosts(data, table), experiment=data.experiment)
+    if data.experiment.noise.arc_shot_noise:
+        measured["arcs"] = photon_noise.measure_photon_noise(data.arcs, seed=data.experiment.seed)
     name = pictures.draw_noise(data.folder / "P8.png", measured, data.limits.value("P8", "max_effect"))
     return [replace(noise.judge_noise(measured, data.limits), figure=name)]
 

@@ -1,5 +1,7 @@
 """P8: noise that one class has and the other has not, and everything that is no difference."""
 
+import dataclasses
+
 import gate_world
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from gates.faults import physics
 from scipy import ndimage
 
 from darkhaloscope import tabular
-from darkhaloscope.gates.physics import figures
+from darkhaloscope.gates.physics import figures, photon_noise
 from darkhaloscope.gates.physics.noise import STEP_EDGES, judge_noise, lag_one, measure_noise, step_counts
 from darkhaloscope.gates.result import GateStatus
 from darkhaloscope.lensing.deviates import correlated_normals
@@ -129,6 +131,45 @@ def test_without_photon_noise_the_sky_is_where_no_image_reaches(good, some):
     table = changed(some, invvar=flat)
     measured = measure_noise(table, hosts, experiment=chosen)
     assert judge_noise(measured, LIMITS).status is GateStatus.PASS
+
+
+def with_noise_of(arcs, factor, rng=None):
+    """Arcs whose photon noise is scaled, or white."""
+    noise = arcs.light - arcs.oracle
+    if rng is not None:
+        noise = np.sqrt(arcs.variance) * rng.standard_normal(noise.shape)
+    return dataclasses.replace(arcs, light=arcs.oracle + factor * noise)
+
+
+def p8_arcs(arcs):
+    measured = photon_noise.measure_photon_noise(arcs, seed=1)
+    return photon_noise.fault_of(measured, LIMITS, measured), measured
+
+
+def test_photon_noise_of_sound_arcs_is_that_of_their_light(arcs):
+    fault, measured = p8_arcs(arcs)
+    assert fault is None
+    assert measured["variance"]["value"] == pytest.approx(1.0, abs=0.05)
+    assert measured["correlation"]["value"] == pytest.approx(0.25, abs=0.03)
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.8, 1.2, 10.0])
+def test_another_gain_is_seen(arcs, factor):
+    fault, _ = p8_arcs(with_noise_of(arcs, factor))
+    assert fault.status is GateStatus.FAIL
+    assert "times the variance of their light" in fault.reason
+
+
+def test_white_photon_noise_is_seen(arcs):
+    fault, _ = p8_arcs(with_noise_of(arcs, 1.0, np.random.Generator(np.random.Philox(key=6))))
+    assert fault.status is GateStatus.FAIL
+    assert "neighbouring pixels correlates by" in fault.reason
+
+
+def test_arcs_without_a_variance_fail(arcs):
+    fault, _ = p8_arcs(dataclasses.replace(arcs, variance=0.0 * arcs.variance))
+    assert fault.status is GateStatus.FAIL
+    assert "0 arcs carry photon noise" in fault.reason
 
 
 def test_lag_one_is_the_correlation_that_was_drawn():
