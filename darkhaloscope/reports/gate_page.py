@@ -38,6 +38,7 @@ section.gate h3 { margin: 30px 0 2px; font-size: 17px; }
 section.gate h3 .id { color: var(--muted); font-weight: 500; margin-right: 8px; }
 .question { margin: 0 0 8px; font-style: italic; color: var(--muted); }
 .reason { margin: 6px 0; overflow-wrap: anywhere; }
+td.num + td:not(.num), th.num + th:not(.num) { padding-left: 16px; }
 section.gate figure { max-width: 100%; margin: 12px 0; text-align: center; }
 section.gate figure img { width: auto; max-width: 100%; margin: 0 auto; }
 section.gate figcaption { text-align: left; }
@@ -183,6 +184,8 @@ def _gate(gate: str, results: list[GateResult], folder: Path) -> str:
 
 
 def _numbers(results: list[GateResult]) -> str:
+    if all(result.value is None and result.threshold is None for result in results):
+        return f'<p class="note">No number decided; {sum(r.seconds for r in results):.2f} s.</p>'
     rows = [
         [
             h.text(result.view or "-"),
