@@ -6,7 +6,7 @@ the validation split, so that the test split is not looked at before grading.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from darkhaloscope.config import Experiment
+from darkhaloscope.gates.behaviour.scored import FloatArray, Images, Score
 from darkhaloscope.gates.judging import Measured, failed, passed
 from darkhaloscope.gates.population import POSITIVE, floats
 from darkhaloscope.gates.result import Verdict
@@ -31,11 +32,6 @@ from darkhaloscope.streams import generator
 from darkhaloscope.survey.release import get_release
 from darkhaloscope.tabular import pixels
 
-FloatArray = NDArray[np.float64]
-Images = NDArray[np.float32]
-Score = Callable[[Images, pa.Table], FloatArray]
-"""Stamps (n, 3, size, size) in nMgy/px and their rows to probabilities, shape (n,)."""
-
 NULL_MAG = 100.0
 """A source of 1e-31 nMgy: it and its photon noise pass through every step and leave no mark."""
 
@@ -45,7 +41,8 @@ MARK_NMGY = 1e-12
 SKY_RADIUS_PX = 16.0
 """Sky is resampled from beyond this radius, outside every arc."""
 
-_DETECTED = 0.5
+DETECTED = 0.5
+"""A score above which a stamp is called a lens where no operating point is asked for."""
 
 
 class RowReader(Protocol):
@@ -89,6 +86,10 @@ class Trial:
         """Host of each row."""
         return np.asarray(self.rows["host_id"].to_pylist(), dtype=str)
 
+    def where(self, chosen: NDArray[np.bool_]) -> Trial:
+        """Return the chosen rows."""
+        return Trial(self.rows.filter(pa.array(chosen)), self.image[chosen], self.bare[chosen], self.hosts)
+
 
 def read_trial(
     reader: RowReader,
@@ -125,7 +126,7 @@ def measure_null_injection(trial: Trial, score: Score, *, experiment: Experiment
     labels = np.repeat([True, False], n)
     galaxies = np.tile(trial.galaxies, 2)
     p = np.concatenate([p_null, p_bare])
-    above = int((p_null > _DETECTED).sum())
+    above = int((p_null > DETECTED).sum())
     return {
         **measured,
         "changed_rows": int((np.abs(image - trial.bare) > MARK_NMGY).any(axis=(1, 2, 3)).sum()),
@@ -138,9 +139,9 @@ def measure_null_injection(trial: Trial, score: Score, *, experiment: Experiment
 
 def judge_null_injection(measured: Measured, limits: Thresholds) -> Verdict:
     """Fail when an injection of nothing is told from its host, or called a lens (B1)."""
-    starved = _starved(measured, limits)
-    if starved is not None:
-        return starved
+    short = starved(measured, limits)
+    if short is not None:
+        return short
     if measured["refused"]:
         return failed(None, f"{measured['refused']} null injections were refused by the path", measured)
     auc, mean_p, share = (Interval(**measured[name]) for name in ("auc", "mean_p", "share"))
@@ -189,9 +190,9 @@ def measure_arc_removed(trial: Trial, score: Score, *, experiment: Experiment) -
 
 def judge_arc_removed(measured: Measured, limits: Thresholds) -> Verdict:
     """Fail when the score stays high without the arc (B2)."""
-    starved = _starved(measured, limits)
-    if starved is not None:
-        return starved
+    short = starved(measured, limits)
+    if short is not None:
+        return short
     share = limits.get("B2", "min_arc_share")
     if measured["arc_share"] < share.value:
         reason = f"the annulus holds {measured['arc_share']:.2f} of the arc light: it proves nothing"
@@ -278,9 +279,12 @@ def histogram(p: FloatArray, bins: int = 20) -> list[int]:
     return [int(k) for k in counts]
 
 
-def _starved(measured: Measured, limits: Thresholds) -> Verdict | None:
+def starved(
+    measured: Measured, limits: Thresholds, what: str = "positives with a host in the split"
+) -> Verdict | None:
+    """Return a failure when there are too few galaxies of the kind a gate asks about."""
     limit = limits.get("B", "min_galaxies")
     n = measured["galaxies"]
     if n < limit.value:
-        return failed(limit, f"{n} positives with a host in the split; {limit.value:g} needed", measured, n=n)
+        return failed(limit, f"{n} {what}; {limit.value:g} needed", measured, n=n)
     return None
