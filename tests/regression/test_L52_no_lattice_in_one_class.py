@@ -4,7 +4,7 @@ import gate_world
 import numpy as np
 import pytest
 from gate_world import LIMITS, kinds
-from gates.faults import physics
+from gates.faults import broken_light
 
 from darkhaloscope import tabular
 from darkhaloscope.gates.physics.noise import judge_noise, measure_noise
@@ -30,7 +30,7 @@ def some(gate_set):
 def with_lattice(table, kinds_of):
     image = tabular.pixels(table, "image").copy()
     for row in np.flatnonzero(np.isin(kinds(table), kinds_of)):
-        image[row] = physics.on_a_lattice(image[row], "")
+        image[row] = broken_light.on_a_lattice(image[row], "")
     return gate_world.changed(table, image=image)
 
 
@@ -42,7 +42,7 @@ def test_l52_controls_on_the_survey_lattice_and_positives_beside_it_fail(gate_se
     """Hosts stand on a lattice, as stored coadds without dither do; added light takes positives off it."""
     hosts = tabular.read_table(gate_set.world.paths("hosts"))
     columns = gate_world.columns_of(hosts)
-    columns["image"] = physics.on_a_lattice(columns["image"], "")
+    columns["image"] = broken_light.on_a_lattice(columns["image"], "")
     path = tmp_path / "hosts.parquet"
     tabular.write_table(path, HOSTS, HOSTS.table(columns, columns["image"].shape[-1]))
     verdict = judged(gate_set, with_lattice(some, ["paired", "unpaired"]), [path])

@@ -6,7 +6,7 @@ import gate_world
 import numpy as np
 import pytest
 from gate_world import LIMITS, changed, kinds, values
-from gates.faults import physics, plants
+from gates.faults import broken_light, plants
 from gates.physics.arc_world import Tasks, Wrong, arcs_of
 
 from darkhaloscope import tabular
@@ -60,7 +60,7 @@ def test_each_parameter_that_is_rendered_is_compared(good):
 
 
 def test_a_result_that_is_not_of_the_pixels_is_named(good):
-    verdict = p6(good, physics.snr_is(good.table, "arc_snr_footprint_r", "arc_snr_max_r"))
+    verdict = p6(good, broken_light.snr_is(good.table, "arc_snr_footprint_r", "arc_snr_max_r"))
     assert verdict.status is GateStatus.FAIL
     assert "recorded results are not those of the pixels" in verdict.reason
 
