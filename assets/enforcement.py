@@ -142,6 +142,21 @@ def check_results(report: GateReport, directory: Path) -> list[dg.AssetCheckResu
     return [_check_result(report.of(gate), directory) for gate in report.gates()]
 
 
+def not_judged(key: dg.AssetCheckKey, report: str) -> dg.AssetCheckResult:
+    """Return the face of a gate without a verdict on the bytes that are there.
+
+    Materialising an artefact without its report leaves the verdict on the bytes
+    before; that one is never shown on the new ones.
+    """
+    return dg.AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=False,
+        description=f"not judged: no verdict on these bytes; materialise {report}",
+        metadata={"status": "not_judged"},
+    )
+
+
 def _check_result(results: list[GateResult], directory: Path) -> dg.AssetCheckResult:
     deciding = min(results, key=_severity_order)
     metadata: dict[str, Any] = {

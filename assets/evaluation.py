@@ -15,6 +15,7 @@ from assets.enforcement import (
     hold_evaluation,
     hold_gates,
     hold_pointing,
+    not_judged,
     read_report,
     standing_waivers,
 )
@@ -120,18 +121,18 @@ def anchor_evaluation(context: dg.AssetExecutionContext, campaign: Campaign) -> 
         for gate in EVALUATION_GATES
     ],
     name="evaluation_gates",
+    can_subset=True,
 )
 def evaluation_gates(
     context: dg.AssetCheckExecutionContext, campaign: Campaign
 ) -> Iterator[dg.AssetCheckResult]:
     """Show the verdicts on the grade."""
-    report = read_report(campaign.store, ANCHOR_EVALUATION, context.partition_key)
-    if report is None:
-        raise dg.Failure(
-            f"no verdict on the grade of {context.partition_key}: materialise anchor_evaluation",
-            allow_retries=False,
-        )
-    yield from check_results(report, campaign.store.directory(ANCHOR_EVALUATION, context.partition_key))
+    store, partition = campaign.store, context.partition_key
+    report = read_report(store, ANCHOR_EVALUATION, partition)
+    directory = store.directory(ANCHOR_EVALUATION, partition)
+    faces = {} if report is None else {r.check_name: r for r in check_results(report, directory)}
+    for key in context.selected_asset_check_keys:
+        yield faces.get(key.name) or not_judged(key, ANCHOR_EVALUATION)
 
 
 @dg.asset(

@@ -13,7 +13,7 @@ import dagster as dg
 from assets.anchors import anchor_catalog
 from assets.building import OWNER, Built, build_partition, fails_once
 from assets.dataset import injected_stamps, tile_records, training_shards
-from assets.enforcement import check_results, read_report, standing_waivers
+from assets.enforcement import check_results, not_judged, read_report, standing_waivers
 from assets.experiments import get_experiment
 from assets.metadata import WAIVERS
 from assets.partitions import (
@@ -27,7 +27,7 @@ from assets.training import CHECKPOINT_FILE, checkpoint
 from darkhaloscope import tabular
 from darkhaloscope.gates.behaviour.runs import Model
 from darkhaloscope.gates.context import DataSet
-from darkhaloscope.gates.registry import DATA_GATES, GATES, MODEL_GATES
+from darkhaloscope.gates.registry import CHECKPOINT, DATA_GATES, GATES, MODEL_GATES, SHARDS
 from darkhaloscope.gates.result import GateReport, GateStatus
 from darkhaloscope.gates.run import run_data_gates, run_model_gates
 from darkhaloscope.hashing import code_version
@@ -186,27 +186,36 @@ def _specs(gates: tuple[str, ...], report: dg.AssetsDefinition) -> list[dg.Asset
     ]
 
 
-@dg.multi_asset_check(specs=_specs(DATA_GATES, gate_report), name="data_gates")
+@dg.multi_asset_check(specs=_specs(DATA_GATES, gate_report), name="data_gates", can_subset=True)
 def data_gates(context: dg.AssetCheckExecutionContext, campaign: Campaign) -> Iterator[dg.AssetCheckResult]:
     """Show the verdicts of the data gates on the shards they judged."""
-    yield from _show(context, campaign, "gate_report")
+    yield from _show(context, campaign, "gate_report", judged=SHARDS)
 
 
-@dg.multi_asset_check(specs=_specs(MODEL_GATES, model_gate_report), name="model_gates")
+@dg.multi_asset_check(specs=_specs(MODEL_GATES, model_gate_report), name="model_gates", can_subset=True)
 def model_gates(context: dg.AssetCheckExecutionContext, campaign: Campaign) -> Iterator[dg.AssetCheckResult]:
     """Show the verdicts of the behaviour gates on the checkpoint they judged."""
-    yield from _show(context, campaign, "model_gate_report")
+    yield from _show(context, campaign, "model_gate_report", judged=CHECKPOINT)
 
 
 def _show(
-    context: dg.AssetCheckExecutionContext, campaign: Campaign, name: str
+    context: dg.AssetCheckExecutionContext, campaign: Campaign, name: str, *, judged: str
 ) -> Iterator[dg.AssetCheckResult]:
-    report = read_report(campaign.store, name, context.partition_key)
-    if report is None:
-        raise dg.Failure(f"no {name} for {context.partition_key}: materialise it first", allow_retries=False)
-    yield from check_results(report, campaign.store.directory(name, context.partition_key))
+    """Show those checks of a report that the run asks for; a verdict on other bytes is none."""
+    store, partition = campaign.store, context.partition_key
+    report = read_report(store, name, partition)
+    there = store.record(judged, partition).content_hash if store.has(judged, partition) else None
+    faces: dict[str, dg.AssetCheckResult] = {}
+    if report is not None and report.artefact_hash == there:
+        faces = {face.check_name: face for face in check_results(report, store.directory(name, partition))}
+        faces[OPEN_CHECK] = _open_face(report, name)
+    for key in context.selected_asset_check_keys:
+        yield faces.get(key.name) or not_judged(key, name)
+
+
+def _open_face(report: GateReport, name: str) -> dg.AssetCheckResult:
     shut = report.failed()
-    yield dg.AssetCheckResult(
+    return dg.AssetCheckResult(
         asset_key=dg.AssetKey(name),
         check_name=OPEN_CHECK,
         passed=not shut,

@@ -85,8 +85,8 @@ def build_jobs() -> list:
     steps = [
         dg.define_asset_job(
             step.name,
-            selection=dg.AssetSelection.assets(*step.assets)
-            | (dg.AssetSelection.checks_for_assets(*[dg.AssetKey(key) for key in step.assets]) - standing),
+            # the assets themselves already bring all of their checks
+            selection=dg.AssetSelection.assets(*step.assets) - standing,
             description=step.description,
             executor_def=dg.in_process_executor,
         )
