@@ -182,7 +182,7 @@ FAULTS: tuple[Fault, ...] = (
         ("S5",),
         r"radial profile tells positives from matched_light",
         _rows(rings),
-        also=(*_RENDERER, "P2", "S2p"),
+        also=("P2", "P5", "P6", "S2", "S2p", "S4"),
     ),
     Fault(
         "centre_masked_with_the_arcs",
