@@ -20,6 +20,9 @@ Images = NDArray[np.float32]
 _RENDERER = ("P1", "P5", "P6")
 """Gates that hold every stamp against the renderer: light of another amount trips them."""
 
+_BLIND = ("S2", "S2p", "S4")
+"""Gates whose every feature a blank core makes constant: they tested nothing, and say so."""
+
 
 def redrawn(table: pa.Table, kind: str, draw: Callable[[Images], Images]) -> pa.Table:
     """Added light of a class drawn anew: ``draw`` takes and returns one stamp's light (3, size, size)."""
@@ -191,6 +194,7 @@ FAULTS: tuple[Fault, ...] = (
         r"model view",
         _masked,
         lessons=("L48",),
+        also=_BLIND,
     ),
     Fault(
         "centre_masked_without_matched_light",
@@ -199,6 +203,7 @@ FAULTS: tuple[Fault, ...] = (
         r"costs a probe .* against paired",
         _masked_without_matched_light,
         lessons=("L48",),
+        also=_BLIND,
     ),
 )
 """Faults of the shortcut family."""
