@@ -16,6 +16,7 @@ from enforcement_world import (
 )
 
 from assets.enforcement import REPORT_FILE, check_results, hold_bank, hold_evaluation, standing_waivers
+from assets.partitions import experiments
 from assets.standing import STANDING_CHECK
 from dagster_project.definitions import build_defs
 from dagster_project.runner import open_instance
@@ -69,6 +70,34 @@ def test_training_is_refused_in_a_later_run_of_it_alone(campaign, tmp_path, verd
     assert reached == []
     assert "training_shards/gen6 may not be used" in description
     assert told in description
+
+
+@pytest.mark.parametrize("checks", [True, False], ids=["with-checks", "lock-alone"])
+def test_training_is_refused_in_the_very_run_whose_gates_fail(campaign, tmp_path, checks):
+    """The report is made in the run that would train; without its checks the lock holds as well."""
+
+    @dg.asset(partitions_def=experiments)
+    def gate_report(context: dg.AssetExecutionContext) -> None:
+        place_report(campaign, make_report(campaign, GateStatus.FAIL))
+
+    trainer = WritingTrainer(log=str(tmp_path / "reached.txt"))
+    defs = build_defs(resource_overrides={"campaign": campaign, "trainer": trainer})
+    others = [asset for asset in defs.assets if asset.key != gate_report.key]
+    with open_instance(tmp_path / "dagster") as instance:
+        result = dg.materialize(
+            [*others, gate_report, *(defs.asset_checks if checks else [])],
+            selection=[gate_report.key, dg.AssetKey("checkpoint")],
+            partition_key="gen6",
+            instance=instance,
+            resources=dict(defs.resources),
+            raise_on_error=False,
+        )
+    assert not result.success
+    made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
+    assert made == {"gate_report"}
+    assert not (tmp_path / "reached.txt").exists()
+    shut = [e for e in result.get_asset_check_evaluations() if e.blocking and not e.passed]
+    assert [e.check_name for e in shut] == (["gates_open"] if checks else [])
 
 
 def test_open_gates_let_training_start(campaign, tmp_path):
