@@ -119,13 +119,15 @@ def model_gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> 
     hosts = [store.record("host_cutouts", tile) for tile in campaign.campaign_tiles()]
 
     def build(staging: Path) -> Built:
+        loaded = load_model(store.paths(judged, CHECKPOINT_FILE)[0])
         model = Model(
-            score=load_model(store.paths(judged, CHECKPOINT_FILE)[0]).score,
+            score=loaded.score,
             shards=ShardSet(store.paths(shards, ".parquet")),
             experiment=experiment,
             profile=sizes,
             hosts_paths=[path for record in hosts for path in store.paths(record, ".parquet")],
             folder=staging,
+            preprocess=loaded.preprocess,
         )
         report = run_model_gates(model, artefact_hash=judged.content_hash)
         return _write(report.with_waivers(experiment.gates, datetime.now(tz=UTC).date()), staging)

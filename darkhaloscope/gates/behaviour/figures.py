@@ -37,8 +37,9 @@ def draw_centre(path: Path, measured: Measured) -> str | None:
                 fontsize=7,
             )
         axes.set_title(f"levelled: {title}", fontsize=9)
-        axes.set_xlabel("radius at most [px] (above: arc light inside)")
+        axes.set_xlabel("radius at most [px]")
     panels[0].set(ylabel="mean score", ylim=(0.0, None))
+    figure.suptitle("above: share of arc light inside", fontsize=7)
     panels[1].legend(fontsize=7, loc="lower left")
     return save(figure, path)
 

@@ -29,6 +29,9 @@ from darkhaloscope.statistics import Interval, mean_interval
 BRIGHTNESS = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Arc brightness over its own."""
 
+_DECIMALS = 3
+"""A thousandth of probability more is no growth, however regular."""
+
 
 def measure_growth(trial: Trial, scored: Scored, score: Score, *, panel: int) -> Measured:
     """Score positives with their arcs turned down and up (B8).
@@ -62,7 +65,7 @@ def measure_growth(trial: Trial, scored: Scored, score: Score, *, panel: int) ->
         "brightness": list(BRIGHTNESS),
         "mean_p": p.mean(axis=0).tolist(),
         "flat": int((p.min(axis=1) == p.max(axis=1)).sum()),
-        "correlation": mean_interval(within_rows(p), few.galaxies).to_dict(),
+        "correlation": mean_interval(within_rows(np.round(p, _DECIMALS)), few.galaxies).to_dict(),
         "population": _population(scored.where(scored.positive)),
     }
 

@@ -23,7 +23,7 @@ from darkhaloscope.profiles import Profile
 from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.survey.release import get_release
 
-PANEL_SHARE = 40
+PANEL_SHARE = 50
 """Galaxies of a whole sample per galaxy that is scored in many changed forms."""
 
 MIN_PANEL = 40
