@@ -151,6 +151,7 @@ def _centre(root: Path) -> dict[str, Any]:
     for kind in ("matched_light", "paired"):
         seen[kind] = _probed(sample, kind, **sizes)
         del seen[kind]["roc"]
+        click.echo(f"{kind} {other.centre}: {_interval(seen[kind]['model'])}")
         masked[kind] = {"radius_px": [0.0], "auc": [seen[kind]["raw"]]}
         for blanked, radius in _masked(sample):
             masked[kind]["radius_px"].append(radius)

@@ -274,7 +274,12 @@ def _part(rows: pa.Table, choice: _Choice, spec: PreprocessSpec) -> _Part:
     planes = {name: pixels(rows, name) for name in ("image", "invvar") if name in rows.column_names}
     image, invvar = planes["image"], planes.get("invvar")
     finite = np.logical_and.reduce([np.isfinite(p).all(axis=(1, 2, 3)) for p in planes.values()])
-    usable = finite & spec.valid_rows(image)
+    outer = replace(spec, normalisation="outer_mad")
+    median, sigma = outer.statistics(image if finite.all() else image[finite])
+    usable = finite.copy()
+    # the statistics of the outer region are S1's; another region has its own scatter
+    usable[finite] = (sigma > 0.0).all(axis=1) if spec == outer else spec.valid_rows(image[finite])
+    median, sigma = median[usable[finite]], sigma[usable[finite]]
     if not usable.all():
         image, invvar = image[usable], None if invvar is None else invvar[usable]
     bare = rows.drop_columns(list(planes)).filter(pa.array(usable))
@@ -292,7 +297,7 @@ def _part(rows: pa.Table, choice: _Choice, spec: PreprocessSpec) -> _Part:
         unusable=int((finite & ~usable).sum()),
         raw=view_features(image, image),
         model=view_features(linear, model),
-        normalisation=_normalisation(image, model, spec),
+        normalisation=_normalisation(median, sigma, model, spec.clip),
         total_nmgy=image.sum(axis=(2, 3), dtype=np.float64),
         invvar_median=None if invvar is None else _medians_with_data(invvar),
         probe_raw=_centre(model[probed] if untreated is None else untreated),
@@ -301,12 +306,12 @@ def _part(rows: pa.Table, choice: _Choice, spec: PreprocessSpec) -> _Part:
     )
 
 
-def _normalisation(image: Float32Array, model: Float32Array, spec: PreprocessSpec) -> dict[str, FloatArray]:
-    outer = replace(spec, normalisation="outer_mad", metadata_columns=(), metadata_mean=(), metadata_scale=())
-    median, sigma = outer.statistics(image)
+def _normalisation(
+    median: Float32Array, sigma: Float32Array, model: Float32Array, clip: float
+) -> dict[str, FloatArray]:
     n, bands, side, _ = model.shape
     outside = model.reshape(n, bands, side * side)[:, :, beyond(side, OUTER_PX)]
-    share = (np.abs(outside) >= spec.clip).mean(axis=2)
+    share = (np.abs(outside) >= clip).mean(axis=2)
     return {
         **{f"median_{band}": median[:, b].astype(np.float64) for b, band in enumerate(BANDS)},
         **{f"sigma_{band}": sigma[:, b].astype(np.float64) for b, band in enumerate(BANDS)},
