@@ -133,13 +133,13 @@ class Reader:
 
 def make_anchors() -> pa.Table:
     """Return known objects at places where no galaxy is."""
-    number = np.arange(ANCHOR_COUNT, dtype=np.uint64)
+    ra, dec = hp.pix2ang(32, 1 + 3 * (np.arange(ANCHOR_COUNT) % 4096), nest=True, lonlat=True)
     texts = dict.fromkeys([c.name for c in ANCHORS if c.type == pa.string()], "")
     texts |= {"kind": "lens", "use": "grade"}
     return ANCHORS.table(
         {
             **{name: [text] * ANCHOR_COUNT for name, text in texts.items()},
-            "ra": 360.0 * uniform(number, 8), "dec": 80.0 + 9.0 * uniform(number, 9),
+            "ra": ra, "dec": dec,
             "z_lens": [None] * ANCHOR_COUNT, "theta_e_arcsec": [None] * ANCHOR_COUNT,
             "catalog_row": np.arange(ANCHOR_COUNT), "healpix": np.zeros(ANCHOR_COUNT, np.int64),
         }
@@ -184,7 +184,7 @@ def run_gates(path: Path) -> dict[str, Any]:
         verdict = judge()
         gates[gate] = {"status": verdict.status.value, "reason": verdict.reason}
         gates[gate]["seconds"] = time.perf_counter() - begun
-    wall_s = time.perf_counter() - started
+    wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu
     begun = time.perf_counter()
     losses.judge_losses(losses.measure_losses(reader.paths, reader.paths), limits)
     distances = {}
@@ -196,7 +196,8 @@ def run_gates(path: Path) -> dict[str, Any]:
             distances[f"{kind}:{name}"] = [limit.lower, limit.upper]
     return {
         "rows": columns.total, "scan_s": scan_s, "scan_cpu_s": scan_cpu_s, "gates_s": wall_s - scan_s,
-        "wall_s": wall_s, "q4_s": time.perf_counter() - begun, "scan_peak_mb": scan_mb, "peak_mb": _peak_mb(),
+        "wall_s": wall_s, "cpu_s": cpu_s, "q4_s": time.perf_counter() - begun,
+        "scan_peak_mb": scan_mb, "peak_mb": _peak_mb(),
         "ks_error": max(upper - lower for lower, upper in distances.values()),
         "gates": gates, "distances": distances,
     }  # fmt: skip
@@ -207,7 +208,7 @@ def run_peer(path: Path) -> dict[str, Any]:
     import pandas as pd
     from scipy import stats
 
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     frame = pd.read_parquet(path)
     read_s = time.perf_counter() - started
     distances = {}
@@ -230,7 +231,7 @@ def run_peer(path: Path) -> dict[str, Any]:
     frame[list(MEASURED)].isna().groupby(frame["control_kind"]).sum()
     return {
         "rows": len(frame), "wall_s": time.perf_counter() - started, "read_s": read_s,
-        "peak_mb": _peak_mb(), "distances": distances,
+        "cpu_s": time.process_time() - cpu, "peak_mb": _peak_mb(), "distances": distances,
     }  # fmt: skip
 
 
@@ -277,7 +278,8 @@ def measure(rows: int, peer_rows: int) -> dict[str, Any]:
         "rows": ours["rows"], "file_mb": size_mb, "load": os.getloadavg()[0], "ours": ours,
         "ours_on_peer_rows_s": small["wall_s"], "peer": peer,
         "peer_extrapolated_s": peer["wall_s"] * factor, "peer_extrapolated_mb": peer["peak_mb"] * factor,
-        "ratio": peer["wall_s"] * factor / ours["wall_s"],
+        "peer_extrapolated_cpu_s": peer["cpu_s"] * factor,
+        "ratio": peer["cpu_s"] * factor / ours["cpu_s"],
         "scipy_beyond_the_limits_by": max(below, above),
     }  # fmt: skip
 
@@ -299,16 +301,21 @@ def main() -> None:
     result = measure(options.rows, options.peer_rows)
     ours, peer = result["ours"], result["peer"]
     print(f"{result['rows']:,} rows without pixels, {result['file_mb']:,.0f} MB; load {result['load']:.1f}")
-    print(f"{'':44s}{'wall s':>9s}{'MB':>9s}{'promise':>22s}")
     promise = f"<={PROMISED_S:.0f} s, {PROMISED_MB:.0f} MB at 1e7"
-    print(f"{'one pass over all columns':44s}{ours['scan_s']:9.1f}{ours['scan_peak_mb']:9.0f}")
-    print(f"{'what the gates make of it':44s}{ours['gates_s']:9.1f}{ours['peak_mb']:9.0f}")
-    print(f"{'all column gates':44s}{ours['wall_s']:9.1f}{ours['peak_mb']:9.0f}{promise:>22s}")
+    scan = ours["scan_s"], ours["scan_cpu_s"], ours["scan_peak_mb"]
+    rest = ours["gates_s"], ours["cpu_s"] - ours["scan_cpu_s"], ours["peak_mb"]
+    plain = tuple(result[f"peer_extrapolated_{what}"] for what in ("s", "cpu_s", "mb"))
+    print(f"{'':44s}{'wall s':>9s}{'CPU s':>9s}{'MB':>9s}{'promise':>22s}")
+    for told, (wall, cpu, memory), limit in (
+        ("one pass over all columns", scan, ""),
+        ("what the gates make of it", rest, ""),
+        ("all column gates", (ours["wall_s"], ours["cpu_s"], ours["peak_mb"]), promise),
+        (f"pandas and scipy, from {peer['rows']:,} rows", plain, ""),
+    ):
+        print(f"{told:44s}{wall:9.1f}{cpu:9.1f}{memory:9.0f}{limit:>22s}")
     print(f"{'Q4, manifest joined with stamps':44s}{ours['q4_s']:9.1f}")
-    told = f"pandas and scipy, from {peer['rows']:,} rows"
-    print(f"{told:44s}{result['peer_extrapolated_s']:9.1f}{result['peer_extrapolated_mb']:9.0f}")
-    print(f"ratio {result['ratio']:.1f}; largest proven error of a distance {ours['ks_error']:.1e}; scipy's ")
-    print(f"distances beyond the proven limits by {result['scipy_beyond_the_limits_by']:.1e} at most")
+    print(f"ratio of CPU {result['ratio']:.1f}; largest proven error of a distance {ours['ks_error']:.1e};")
+    print(f"scipy's distances lie outside the proven limits by {result['scipy_beyond_the_limits_by']:.1e}")
     for gate, found in ours["gates"].items():
         print(f"  {gate:4s}{found['status']:10s}{found['seconds']:6.1f} s  {found['reason'][:90]}")
     text = json.dumps(result)

@@ -6,11 +6,18 @@ import pytest
 from gate_world import LIMITS, Rows, sample_of
 from gates.faults import plants
 
-from darkhaloscope.config import Controls, SnrTargeting, Split, Storage
+from darkhaloscope.config import Controls, SnrTargeting, Storage
 from darkhaloscope.gates.behaviour import trial
-from darkhaloscope.gates.leakage import splits
+from darkhaloscope.gates.leakage import known_objects, metadata, proportions, splits
 from darkhaloscope.gates.physics import arc_colours, flux
-from darkhaloscope.gates.quality import conditions, snr_mix, storage
+from darkhaloscope.gates.quality import (
+    completeness,
+    conditions,
+    losses,
+    multiplicity,
+    snr_mix,
+    storage,
+)
 from darkhaloscope.gates.registry import DATA_GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateStatus
 from darkhaloscope.gates.shortcut import brightness, colour, light, normalisation, profile, signal
@@ -33,32 +40,26 @@ class Bench:
         return self.set.sample if same else sample_of(table, chosen or self.chosen)
 
     def q1(self, table):
-        measured = conditions.measure_conditions(
-            Rows(table), Rows(table).population, {}, Rows(table).population
-        )
+        measured = conditions.measure_conditions(Rows(table).columns, {}, Rows(table).population)
         return conditions.judge_conditions(measured, LIMITS)
 
     def q2(self, table):
-        return conditions.judge_bands(
-            conditions.measure_bands(Rows(table), Rows(table).population, {}), LIMITS
-        )
+        return completeness.judge_bands(completeness.measure_bands(Rows(table).columns, {}), LIMITS)
 
     def q3(self, table):
-        return conditions.judge_finite(
-            conditions.measure_finite(Rows(table), Rows(table).population, 0), LIMITS
-        )
+        return completeness.judge_finite(completeness.measure_finite(Rows(table).columns, 0), LIMITS)
 
     def q4(self, stamps):
         write_table(self.folder / "s.parquet", STAMPS, stamps)
         paths = self.set.world.paths("manifest"), [self.folder / "s.parquet"]
-        return conditions.judge_losses(conditions.measure_losses(*paths), LIMITS)
+        return losses.judge_losses(losses.measure_losses(*paths), LIMITS)
 
     def q5(self, table):
-        measured = conditions.measure_classes(Rows(table).population, Controls(), gate_world.FRACTIONS)
-        return conditions.judge_classes(measured, LIMITS)
+        measured = completeness.measure_classes(Rows(table).columns, Controls(), gate_world.FRACTIONS)
+        return completeness.judge_classes(measured, LIMITS)
 
     def q7(self, table):
-        measured = snr_mix.measure_snr_mix(Rows(table), Rows(table).population, AIM, seed=1)
+        measured = snr_mix.measure_snr_mix(Rows(table).planned(targeting=AIM), AIM, seed=1)
         return snr_mix.judge_snr_mix(measured, LIMITS)
 
     def q8(self, table):
@@ -75,19 +76,21 @@ class Bench:
 
     def l1(self, table):
         rows = Rows(table)
-        return splits.judge_sky(splits.measure_sky(rows, rows.population, Split(guard_deg=0.5), None), LIMITS)
+        return splits.judge_sky(splits.measure_sky(rows.columns, 0.5), LIMITS)
 
     def l2(self, table):
-        return splits.judge_hosts(splits.measure_shared_hosts(Rows(table), Rows(table).population), LIMITS)
+        return splits.judge_hosts(
+            splits.measure_shared_hosts(Rows(table).columns, Rows(table), LIMITS), LIMITS
+        )
 
     def l3(self, table):
-        return splits.judge_sources(splits.measure_sources(Rows(table), Rows(table).population), LIMITS)
+        return splits.judge_sources(splits.measure_sources(Rows(table).columns, Rows(table)), LIMITS)
 
     def l4(self, counts):
         split = np.repeat(["train", "val", "test"], counts)
         n = len(split)
         hosts = dict(zip(["train", "val", "test"], counts, strict=True))
-        measured = splits.measure_proportions(
+        measured = proportions.measure_proportions(
             cell=np.arange(n),
             split=split,
             galaxies=np.ones(n),
@@ -96,7 +99,22 @@ class Bench:
             available=hosts,
             kept=hosts,
         )
-        return splits.judge_proportions(measured, LIMITS)
+        return proportions.judge_proportions(measured, LIMITS)
+
+    def q6(self, table):
+        measured = multiplicity.measure_multiplicity(Rows(table).columns, Rows(table), LIMITS)
+        return multiplicity.judge_multiplicity(measured, LIMITS)
+
+    def l5(self, table):
+        measured = metadata.measure_metadata(
+            Rows(table).columns, ("psf_fwhm_r_arcsec",), seed=1, n_boot=50, limits=LIMITS
+        )
+        return metadata.judge_metadata(measured, LIMITS)
+
+    def l6(self, anchors):
+        rows = Rows(self.set.table)
+        measured = known_objects.measure_known_objects(rows.columns, anchors, rows, LIMITS)
+        return known_objects.judge_known_objects(measured, LIMITS)
 
     def p1(self, table):
         with open_sources("cosmos", self.set.world.bank_path) as library:
@@ -207,18 +225,26 @@ def aimed(bench):
     return gate_world.on_target(bench.set.table, AIM)
 
 
+def known_lens(bench):
+    ra, dec = (bench.set.table[name][0].as_py() for name in ("ra", "dec"))
+    return gate_world.anchors((ra, dec, "grade"))
+
+
 CASES = {
     "Q1": (sound, rows(plants.sharper_seeing)),
     "Q2": (sound, rows(plants.missing_band)),
     "Q3": (sound, rows(plants.nan_pixel, counted=True)),
     "Q4": (stamps, lambda bench: plants.lose_wide_psf(stamps(bench))),
     "Q5": (sound, rows(plants.half_the_positives)),
+    "Q6": (sound, rows(plants.one_row_per_selection)),
     "Q7": (aimed, lambda bench: plants.faint_arcs_missing(aimed(bench))),
     "Q8": (rows(gate_world.quantised), rows(plants.undithered)),
     "L1": (sound, rows(plants.ring_order)),
     "L2": (sound, rows(plants.relabelled_rows)),
     "L3": (sound, rows(plants.shared_source)),
     "L4": (lambda _: [70, 15, 15], lambda _: [81, 11, 8]),
+    "L5": (sound, rows(plants.rounded_seeing)),
+    "L6": (lambda _: gate_world.anchors(), known_lens),
     "P1": (sound, rows(plants.scaled_light, 1.05)),
     "P3": (sound, rows(plants.same_colour, recorded=True)),
     "S1": (sound, rows(plants.sky_residual)),

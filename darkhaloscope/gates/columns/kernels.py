@@ -15,8 +15,8 @@ _MIX_SHIFT = np.uint64(33)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _TABLE_SHIFT = np.uint64(20)
 
-BIN_BITS = 15
-"""Leading bits of the mantissa that name a bin: 32,768 bins from one power of two to the next."""
+BIN_BITS = 14
+"""Leading bits of the mantissa that name a bin: 16,384 bins from one power of two to the next."""
 
 _DROPPED = np.int64(52 - BIN_BITS)
 _MANTISSA_SIGN = np.int64(0x7FFFFFFFFFFFFFFF)
@@ -43,13 +43,13 @@ def hash_texts(offsets: Any, text: Any, out: Any) -> None:
 def count_values(
     bits: Any, cell: Any, keys: Any, first: Any, mixed: Any, counts: Any, skipped: Any, state: Any
 ) -> None:
-    """Add doubles, given by their bits, to the table; stop where it is half full.
+    """Add doubles, given by their bits, to the table; stop where it is three quarters full.
 
     ``state`` holds the bins in the table and the next row. Integers of doubles'
     bits, those of negative numbers turned round, sort as the numbers do.
     """
     mask = np.uint64(keys.size - 1)
-    room = keys.size // 2
+    room = keys.size // 4 * 3
     for i in range(state[1], bits.size):
         raw = bits[i]
         if (raw & _EXPONENT) == _EXPONENT:

@@ -131,6 +131,7 @@ class Columns:
     wrong_cells: int
     misplaced: int | None
     absent: Mapping[str, str] = field(default_factory=dict)
+    _pairs: dict[float, IntArray] = field(default_factory=dict, repr=False)
 
     def require(self, *names: str) -> None:
         """Refuse to say anything of columns that the rows do not have.
@@ -160,6 +161,12 @@ class Columns:
     def present(self, kinds: Sequence[str]) -> list[str]:
         """Return those of ``kinds`` that have rows, in the order given."""
         return [kind for kind in kinds if self.count(kind)]
+
+    def close_pairs(self, radius_arcsec: float) -> IntArray:
+        """Return all pairs of galaxies within a radius, shape (k, 2), looked for once."""
+        if radius_arcsec not in self._pairs:
+            self._pairs[radius_arcsec] = sky.close_pairs(self.galaxies.position, radius_arcsec)
+        return self._pairs[radius_arcsec]
 
     def hosts_of_either(self, a: Sequence[int], b: Sequence[int]) -> int:
         """Return the galaxies with rows in either of two groups of cells."""

@@ -22,6 +22,7 @@ POSITION_ERROR_DEG = 1e-6
 
 _COARSER_ORDERS = (6, 9, 11)
 _OFF_THE_SKY = -1
+_CUBE_HASH = tuple(np.uint64(p) for p in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
 
 
 def positions(ra_deg: FloatArray, dec_deg: FloatArray) -> Positions:
@@ -115,8 +116,9 @@ def close_pairs(position: Positions, radius_arcsec: float) -> NDArray[np.int64]:
         return np.empty((0, 2), dtype=np.int64)
     points = vectors(position[known])
     limit = _chord(radius_arcsec / 3600.0 + POSITION_ERROR_DEG)
-    scaled = points / (4.0 * limit)
-    candidates = [_in_one_cube(np.floor(scaled + np.array(shift))) for shift in product((0.0, 0.5), repeat=3)]
+    candidates = [
+        _in_one_cube(points, 4.0 * limit, np.array(shift)) for shift in product((0.0, 0.5), repeat=3)
+    ]
     chosen = np.unique(np.concatenate(candidates))
     if chosen.size == 0:
         return np.empty((0, 2), dtype=np.int64)
@@ -124,17 +126,15 @@ def close_pairs(position: Positions, radius_arcsec: float) -> NDArray[np.int64]:
     return np.sort(known[chosen[pairs]], axis=1).reshape(-1, 2)
 
 
-def _in_one_cube(cube: FloatArray) -> NDArray[np.int64]:
+def _in_one_cube(points: FloatArray, wide: float, shift: FloatArray) -> NDArray[np.int64]:
     """Return the points that share their cube, or its hash, with another."""
-    x, y, z = cube.astype(np.int64).T.view(np.uint64)
-    key = (
-        x * np.uint64(0x9E3779B97F4A7C15)
-        ^ y * np.uint64(0xC2B2AE3D27D4EB4F)
-        ^ z * np.uint64(0x165667B19E3779F9)
-    )
-    order = np.argsort(key, kind="stable")
-    same = key[order[1:]] == key[order[:-1]]
-    return np.concatenate([order[1:][same], order[:-1][same]])
+    key = np.zeros(len(points), dtype=np.uint64)
+    for axis, factor in enumerate(_CUBE_HASH):
+        cube = np.floor(points[:, axis] / wide + shift[axis]).astype(np.int64)
+        key ^= cube.view(np.uint64) * factor
+    order = np.argsort(key)
+    same = np.flatnonzero(key[order[1:]] == key[order[:-1]])
+    return np.concatenate([order[same + 1], order[same]])
 
 
 def _chord(angle_deg: float) -> float:

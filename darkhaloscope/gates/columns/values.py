@@ -1,7 +1,7 @@
 """What a column holds, by cell: counts of its values in fine bins, means and squares.
 
-A bin is all doubles that share sign, exponent and the first 15 bits of the
-mantissa: 32,768 bins from one power of two to the next, whatever the unit of the
+A bin is all doubles that share sign, exponent and the first 14 bits of the
+mantissa: 16,384 bins from one power of two to the next, whatever the unit of the
 column, so no range has to be declared. A bin remembers whether it has met more
 than one value. Only bins that hold something take memory.
 
@@ -11,7 +11,7 @@ by at most +p_a and -p_b, so its absolute value stays below max(s + p_a, p_b - s
 The Kolmogorov-Smirnov distance therefore lies between its largest absolute value
 at an edge and the largest of these over the bins with more than one value; where
 every bin holds one value the two are equal and the distance is exact. A quantile
-is off by less than its bin is wide, a relative 2**-15.
+is off by less than its bin is wide, a relative 2**-14.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class ValueCounts:
     def merge(self, other: Self) -> None:
         """Add what another accumulator of the same column has met."""
         self._sorted = None
-        needed = 2 * int(self._used[0] + other._used[0])
+        needed = 4 * int(self._used[0] + other._used[0]) // 3
         if needed > self._keys.size:
             self._grow(1 << needed.bit_length())
         self._add_table(other._keys, other._first, other._mixed, other._counts)

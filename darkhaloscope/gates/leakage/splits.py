@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from darkhaloscope.gates.columns import Columns
 from darkhaloscope.gates.columns.identities import names_of
-from darkhaloscope.gates.columns.sky import POSITION_ERROR_DEG, close_pairs, nearest_deg, vectors
+from darkhaloscope.gates.columns.sky import POSITION_ERROR_DEG, nearest_deg, vectors
 from darkhaloscope.gates.judging import Measured, failed, passed
 from darkhaloscope.gates.population import SPLITS, MetadataReader
 from darkhaloscope.gates.result import Verdict
@@ -100,7 +100,7 @@ def measure_shared_hosts(columns: Columns, reader: MetadataReader, limits: Thres
     splits = galaxies.splits()
     twice = galaxies.host[np.bitwise_count(splits) > 1]
     radius = limits.value("L2", "max_separation_arcsec")
-    pairs = close_pairs(galaxies.position, radius)
+    pairs = columns.close_pairs(radius)
     apart = splits[pairs[:, 0]] != splits[pairs[:, 1]]
     first, second = (vectors(galaxies.position[pairs[apart, side]]) for side in (0, 1))
     chord = np.linalg.norm(first - second, axis=1)

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from darkhaloscope.gates.columns import Columns
 from darkhaloscope.gates.columns.identities import MOST_ROWS, names_of
-from darkhaloscope.gates.columns.sky import close_pairs
 from darkhaloscope.gates.judging import Measured, deferred, failed, passed
 from darkhaloscope.gates.population import KINDS, MetadataReader
 from darkhaloscope.gates.result import Verdict
@@ -47,7 +46,7 @@ def measure_multiplicity(columns: Columns, reader: MetadataReader, limits: Thres
     most = int(np.flatnonzero(counts.sum(axis=0)).max(initial=0))
     surplus, tasks = columns.repeated_tasks
     radius = limits.value("Q6", "double_separation_arcsec")
-    pairs = close_pairs(galaxies.position, radius)
+    pairs = columns.close_pairs(radius)
     return {
         "rows_per_galaxy": {
             kind: counts[k, 1 : most + 1].tolist() for k, kind in enumerate(KINDS) if counts[k].any()

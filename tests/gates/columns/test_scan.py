@@ -95,9 +95,8 @@ def test_a_sample_of_galaxies_gives_the_error_of_all():
     )
     found = []
     for hosts in (1_000, n):
-        scan = ColumnScan(
-            Plan(), dict.fromkeys(set(ColumnScan(Plan()).columns) - set(table.column_names), "no")
-        )
+        lacking = set(ColumnScan(Plan()).columns) - set(table.column_names)
+        scan = ColumnScan(Plan(), dict.fromkeys(lacking, "no"), hosts)
         scan.update(table)
         columns = scan.result()
         groups = TwoGroups.of(columns, cells_of("positive"), cells_of("paired"))

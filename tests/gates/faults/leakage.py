@@ -114,7 +114,7 @@ FAULTS: tuple[Fault, ...] = (
         "1 of",
         rows(plants.shared_source),
         ("L62",),
-        ("P1", "P3", "P6"),
+        ("P1", "P2", "P3", "P5", "P6"),
     ),
     Fault(
         "one_pool_of_sources",
@@ -123,7 +123,7 @@ FAULTS: tuple[Fault, ...] = (
         "sources in two splits",
         rows(one_pool_of_sources),
         ("L62", "L90"),
-        ("P1", "P2", "P3", "P6", "P7"),
+        ("P1", "P2", "P3", "P5", "P6", "P7"),
     ),
     Fault("splits_26_39_35", SHARDS, ("L4",), r"0\.26", weighted(0.26, 0.39, 0.35), ("L86",)),
     Fault("splits_81_11_7", SHARDS, ("L4",), "promised", weighted(0.82, 0.11, 0.07), ("L85",)),
@@ -137,7 +137,13 @@ FAULTS: tuple[Fault, ...] = (
         ("Q1",),
     ),
     Fault(
-        "seeing_rounded_in_positives", SHARDS, ("L5",), "psf_fwhm_r_arcsec", rows(plants.rounded_seeing), ()
+        "seeing_rounded_in_positives",
+        SHARDS,
+        ("L5",),
+        "psf_fwhm_r_arcsec",
+        rows(plants.rounded_seeing),
+        (),
+        ("P5", "P6"),
     ),
     Fault("depth_rounded_in_controls", SHARDS, ("L5",), "psfdepth_z_mag", rows(rounded_in_controls)),
     Fault("reddening_in_single_precision", SHARDS, ("L5",), "ebv", rows(single_precision)),

@@ -40,8 +40,8 @@ def stored(change: Callable[[pa.Table], pa.Table]) -> Callable[[ShardsCase], Sha
     return plant
 
 
-def one_class_in_better_depth(table: pa.Table, mag: float = 0.1) -> pa.Table:
-    """Unpaired controls from images 0.1 mag deeper (Q1)."""
+def one_class_in_better_depth(table: pa.Table, mag: float = 0.3) -> pa.Table:
+    """Unpaired controls from images 0.3 mag deeper (Q1)."""
     depth = values(table, "psfdepth_r_mag")
     return changed(table, psfdepth_r_mag=depth + mag * (kinds(table) == "unpaired"))
 
@@ -101,9 +101,23 @@ _SUBSET = ("Q5", "L4")
 """Rows that are gone change the shares that were promised."""
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("sharper_seeing", SHARDS, ("Q1", "L5"), "psf_fwhm_r_arcsec", rows(plants.sharper_seeing), ()),
     Fault(
-        "controls_in_deeper_images", SHARDS, ("Q1", "L5"), "psfdepth_r_mag", rows(one_class_in_better_depth)
+        "sharper_seeing",
+        SHARDS,
+        ("Q1", "L5"),
+        "psf_fwhm_r_arcsec",
+        rows(plants.sharper_seeing),
+        (),
+        ("P1", "P2", "P5", "P6"),
+    ),
+    Fault(
+        "controls_in_deeper_images",
+        SHARDS,
+        ("Q1",),
+        "psfdepth_r_mag",
+        rows(one_class_in_better_depth),
+        (),
+        ("L5",),
     ),
     Fault("depth_in_other_unit", SHARDS, ("Q1", "L5"), "psfdepth_r_mag", rows(depth_in_other_unit), ("L57",)),
     Fault(
@@ -131,6 +145,7 @@ FAULTS: tuple[Fault, ...] = (
         "constant over all rows",
         rows(plants.constant_conditions),
         ("L108",),
+        ("P1", "P2", "P5", "P6"),
     ),
     Fault("missing_band", SHARDS, ("Q2",), "unpaired/.*: gr", rows(plants.missing_band), ("L71",)),
     Fault(
@@ -140,10 +155,26 @@ FAULTS: tuple[Fault, ...] = (
         ": r",
         rows(r_only_stamps),
         ("L71",),
-        ("Q1", "P1", "P3", "P5", "P6", "P7"),
+        ("Q1", "P1", "P2", "P3", "P5", "P6", "P7", "P8"),
     ),
-    Fault("empty_plane", SHARDS, ("Q2",), "invvar_z", rows(plants.empty_plane), ("L72",), ("Q1", "P5")),
-    Fault("nan_pixel", SHARDS, ("Q3",), "1 rows with NaN", rows(plants.nan_pixel, counted=True), ("L70",)),
+    Fault(
+        "empty_plane",
+        SHARDS,
+        ("Q2",),
+        "invvar_z",
+        rows(plants.empty_plane),
+        ("L72",),
+        ("Q1", "P5", "P6", "P8"),
+    ),
+    Fault(
+        "nan_pixel",
+        SHARDS,
+        ("Q3",),
+        "1 rows with NaN",
+        rows(plants.nan_pixel, counted=True),
+        ("L70",),
+        ("P6", "P7"),
+    ),
     Fault(
         "nan_pixel_not_counted",
         SHARDS,
@@ -151,6 +182,7 @@ FAULTS: tuple[Fault, ...] = (
         "found in the sample only",
         rows(plants.nan_pixel, counted=False),
         ("L70", "L72"),
+        ("P6", "P7"),
     ),
     Fault(
         "kernel_wider_than_the_stamp",
@@ -190,7 +222,15 @@ FAULTS: tuple[Fault, ...] = (
         ("L77",),
         ("Q5", "Q1", "L5"),
     ),
-    Fault("galaxies_under_two_ids", SHARDS, ("Q6",), "under another id", rows(plants.second_ids, 0.1)),
+    Fault(
+        "galaxies_under_two_ids",
+        SHARDS,
+        ("Q6",),
+        "under another id",
+        rows(plants.second_ids, 0.1),
+        (),
+        ("P1", "P2", "P5", "P6", "P7", "S3"),
+    ),
     Fault(
         "faint_arcs_missing",
         SHARDS,
@@ -201,6 +241,12 @@ FAULTS: tuple[Fault, ...] = (
         ("Q5", "P5", "S6"),
     ),
     Fault(
-        "coarse_steps", SHARDS, ("Q8",), "sigma", stored(plants.coarse_steps), ("L50",), ("P6", "P7", "P8")
+        "coarse_steps",
+        SHARDS,
+        ("Q8",),
+        "sigma",
+        stored(plants.coarse_steps),
+        ("L50",),
+        ("P1", "P6", "P7", "P8"),
     ),
 )
