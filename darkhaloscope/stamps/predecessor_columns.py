@@ -79,21 +79,20 @@ def _kind(table: pa.Table) -> pa.Array:
     if "control_kind" in table.column_names:
         mined = np.asarray(table["control_kind"].to_pylist(), dtype=object) == "hard_mined"
     kind = np.where(control, np.where(mined, "hard_negative", "unpaired"), "positive")
-    return pa.array(kind.tolist(), pa.string())
+    return pa.array(kind, pa.string())
 
 
 def _host(table: pa.Table) -> pa.Array:
-    rows = zip(table["brickname"].to_pylist(), _number(table, "ra"), _number(table, "dec"), strict=True)
-    return pa.array([f"{brick}:{ra:.6f}:{dec:+.6f}" for brick, ra, dec in rows], pa.string())
+    steps = [pa.array(np.round(_number(table, name) * 1e6).astype(np.int64)) for name in ("ra", "dec")]
+    micro = [pc.cast(step, pa.string()) for step in steps]
+    brick = pc.cast(table["brickname"], pa.string()).combine_chunks()
+    return pc.binary_join_element_wise(brick, *micro, ":")
 
 
 def _source(table: pa.Table) -> pa.Array:
-    lit = ~is_control(table)
-    index = table["cosmos_index"].to_pylist()
-    return pa.array(
-        [f"cosmos:{int(i)}" if on and i is not None else None for i, on in zip(index, lit, strict=True)],
-        pa.string(),
-    )
+    index = pc.cast(pc.cast(table["cosmos_index"], pa.int64()), pa.string()).combine_chunks()
+    named = pc.binary_join_element_wise("cosmos", index, ":")
+    return pc.if_else(pa.array(is_control(table)), pa.scalar(None, pa.string()), named)
 
 
 def _cell(table: pa.Table) -> NDArray[np.int64]:
@@ -127,7 +126,7 @@ MAPPED: tuple[Mapped, ...] = (
     Mapped(
         "host_id",
         ("brickname", "ra", "dec"),
-        "no object id is kept: the galaxy is its brick and its position to 1e-6 deg",
+        "no object id is kept: the galaxy is its brick and its position in 1e-6 deg",
         _host,
     ),
     Mapped("source_id", ("cosmos_index", "is_control"), "index in the bank; null for controls", _source),
