@@ -123,7 +123,7 @@ class Reader:
     ) -> Iterator[pa.RecordBatch]:
         """Stream rows."""
         assert split is None
-        return tabular.iter_batches(self.paths, columns, 1 << 17)
+        return tabular.iter_batches(self.paths, columns, 1 << 16)
 
     def metadata(self, columns: Sequence[str] | None = None, split: str | None = None) -> pa.Table:
         """Return columns of all rows."""

@@ -90,7 +90,7 @@ class HostRowsTally:
     def _add(self, host: Hashes, order: Hashes, cell: NDArray[np.uint8], values: FloatArray) -> None:
         self._pieces.append((host, order, cell, values))
         self._held += len(host)
-        if self._held > 16 * self._hosts:
+        if self._held > 6 * self._hosts:
             self._compress()
 
     def _joined(self) -> tuple[Hashes, Hashes, NDArray[np.uint8], FloatArray]:

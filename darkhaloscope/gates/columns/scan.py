@@ -46,7 +46,7 @@ SNR_COLUMN = "arc_snr_footprint_r"
 
 _REQUIRED = ("control_kind", "split", "host_id")
 _COUNTED = ("task_id", "source_id", "healpix", "bandset", "nan_pixels", SNR_COLUMN)
-_BATCH_ROWS = 1 << 17
+_BATCH_ROWS = 1 << 16
 _CELL_BITS = np.uint64(4)
 
 _Batch: TypeAlias = pa.RecordBatch | pa.Table

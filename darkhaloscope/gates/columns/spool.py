@@ -21,7 +21,7 @@ Records = NDArray[np.uint64]
 
 PARTITIONS = 64
 _SHIFT = np.uint64(58)
-_MEMORY_BYTES = 64 << 20
+_MEMORY_BYTES = 32 << 20
 
 
 class Spool:
