@@ -136,7 +136,8 @@ def _effects(axes: Axes, measured: Measured, name: str, limit: float) -> None:
     labels: list[str] = []
     for kind, effects in measured["effects"].items():
         for band, raw in effects[name].items():
-            _interval(axes, raw, len(labels), COLOURS[kind])
+            if raw is not None:
+                _interval(axes, raw, len(labels), COLOURS[kind])
             labels.append(f"{kind}, {band}")
     axes.set_yticks(range(len(labels)), labels, fontsize=7)
     axes.invert_yaxis()

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from darkhaloscope.config import Experiment
-from darkhaloscope.gates.judging import Measured, failed, not_applicable, passed, simultaneous
+from darkhaloscope.gates.judging import Measured, failed, passed, simultaneous
 from darkhaloscope.gates.physics import photon_noise
 from darkhaloscope.gates.population import COMPARED_KINDS, POSITIVE, floats
 from darkhaloscope.gates.result import Verdict
@@ -108,7 +108,7 @@ def measure_noise(table: pa.Table, hosts: HostStamps, *, experiment: Experiment)
     for kind in seen:
         chosen = (rows.kind == kind) & ~blind
         measured["means"][kind] = {
-            name: {band: float(np.nanmean(getattr(rows, name)[chosen, b])) for b, band in enumerate(BANDS)}
+            name: {band: _mean(getattr(rows, name)[chosen, b]) for b, band in enumerate(BANDS)}
             for name in MEASURES
         }
         measured["steps"][kind] = {
@@ -138,9 +138,23 @@ def judge_noise(measured: Measured, limits: Thresholds) -> Verdict:
         kind: effects for kind, effects in measured["effects"].items() if galaxies[kind] >= least.value
     }
     if not compared:
-        if set(galaxies) == {POSITIVE}:
-            return not_applicable("no controls whose hosts are drawn like the positives'", measured)
         return failed(least, f"too few galaxies in every control kind: {galaxies}", measured, n=n)
+    worst = _largest_effect(compared, limits, measured)
+    if isinstance(worst, Verdict):
+        return worst
+    fault = photon_noise.fault_of(measured["arcs"], limits, measured) if "arcs" in measured else None
+    if fault is not None:
+        return fault
+    reason = f"noise changed alike in {len(compared) + 1} classes: largest effect {worst.value:+.4f}"
+    return passed(limit, reason, measured).measured(worst)
+
+
+def _largest_effect(
+    compared: dict[str, Measured], limits: Thresholds, measured: Measured
+) -> Interval | Verdict:
+    """Return the largest effect, or why one of them is too large or was not seen."""
+    least, limit = limits.get(P8, "min_galaxies"), limits.get(P8, "max_effect")
+    n = measured["galaxies"][POSITIVE]
     told = {
         "variance": "the sky variance of positives is {:+.1%} off that of {} controls",
         "correlation": "neighbouring sky pixels of positives correlate by {:+.3f} off those of {} controls",
@@ -150,6 +164,9 @@ def judge_noise(measured: Measured, limits: Thresholds) -> Verdict:
     for kind, effects in compared.items():
         for name, by_band in effects.items():
             for band, raw in by_band.items():
+                if raw is None:
+                    reason = f"no sky to compare in {band} between positives and {kind} controls"
+                    return failed(least, reason, measured, n=n)
                 effect = Interval(**raw)
                 if effect.magnitude().above(limit.value):
                     where = "" if band == "all" else f" in {band}"
@@ -158,11 +175,7 @@ def judge_noise(measured: Measured, limits: Thresholds) -> Verdict:
                 if worst is None or abs(effect.value) > abs(worst.value):
                     worst = effect
     assert worst is not None
-    fault = photon_noise.fault_of(measured["arcs"], limits, measured) if "arcs" in measured else None
-    if fault is not None:
-        return fault
-    reason = f"noise changed alike in {len(compared) + 1} classes: largest effect {worst.value:+.4f}"
-    return passed(limit, reason, measured).measured(worst)
+    return worst
 
 
 def noise_rows(table: pa.Table, hosts: HostStamps, experiment: Experiment) -> NoiseRows:
@@ -233,7 +246,7 @@ def _changes(
     stamp: NDArray[np.float32], host: NDArray[np.float32], where: BoolArray
 ) -> tuple[float, float, FloatArray, FloatArray] | None:
     """Return relative change of the variance, change of the correlation, and steps of stamp and host."""
-    if int(where.sum()) < MIN_PIXELS:
+    if int(where.sum()) < MIN_PIXELS or not np.isfinite(stamp[where]).all():
         return None
     ours, theirs = stamp.astype(np.float64), host.astype(np.float64)
     spread = [float(np.median(np.abs(values[where] - np.median(values[where])))) for values in (ours, theirs)]
@@ -274,7 +287,7 @@ def _effects(rows: NoiseRows, seen: BoolArray, kind: str, coverage: float, seed:
     for name in MEASURES:
         values = getattr(rows, name)
         effects[name] = {
-            band: _difference(values[positive, b], values[control, b], coverage).to_dict()
+            band: _difference(values[positive, b], values[control, b], coverage)
             for b, band in enumerate(BANDS)
         }
     change = rows.stamp_steps - rows.host_steps
@@ -285,14 +298,19 @@ def _effects(rows: NoiseRows, seen: BoolArray, kind: str, coverage: float, seed:
     return effects
 
 
-def _difference(a: FloatArray, b: FloatArray, coverage: float) -> Interval:
-    """Return the difference of two means; each row has been held against a host of its own."""
+def _mean(values: FloatArray) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _difference(a: FloatArray, b: FloatArray, coverage: float) -> Measured | None:
+    """Return the difference of two means, None of too few; each row is held against a host of its own."""
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
     if min(len(a), len(b)) < 2:
-        return Interval(float("nan"), -np.inf, np.inf, min(len(a), len(b)))
+        return None
     value = float(a.mean() - b.mean())
     half = normal_quantile(coverage) * float(np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b)))
-    return Interval(value, value - half, value + half, min(len(a), len(b)))
+    return Interval(value, value - half, value + half, min(len(a), len(b))).to_dict()
 
 
 def _total_variation(

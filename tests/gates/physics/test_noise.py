@@ -113,9 +113,19 @@ def test_arcs_that_leave_no_sky_fail(good, some):
     assert "leave no sky" in verdict.reason
 
 
-def test_one_class_is_not_judged_or_fails(good, some):
+def test_a_band_that_is_not_finite_fails(good, some, tmp_path):
+    image = tabular.pixels(some, "image").copy()
+    image[kinds(some) == "positive", 1, :, 2] = np.nan
+    verdict = p8(good, changed(some, image=image))
+    assert verdict.status is GateStatus.FAIL
+    assert "no sky to compare in r" in verdict.reason
+    assert verdict.values["means"]["positive"]["variance"]["r"] is None
+    assert figures.draw_noise(tmp_path / "P8.png", verdict.values, 0.02) == "P8.png"
+
+
+def test_one_class_or_a_few_galaxies_fail(good, some):
     positives = gate_world.keep(some, kinds(some) == "positive")
-    assert p8(good, positives).status is GateStatus.NOT_APPLICABLE
+    assert p8(good, positives).status is GateStatus.FAIL
     controls = gate_world.keep(some, kinds(some) != "positive")
     assert p8(good, controls).status is GateStatus.FAIL
     few = gate_world.keep(some, (kinds(some) == "positive") | (np.arange(some.num_rows) < 10))
