@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from darkhaloscope.gates import figures
 from darkhaloscope.gates.context import Ask, DataSet
+from darkhaloscope.gates.features import Sample
 from darkhaloscope.gates.physics import (
     arc_colours,
     flux,
@@ -36,12 +37,9 @@ _DARK_CONTROLS = 200
 
 def ask_flux(data: DataSet) -> list[Verdict]:
     """P1: added flux against the oracle, in stamps as they were made."""
-    sample, arcs = data.sample, data.arcs
-    if data.experiment.storage.form == "quantised":
-        sums = archived_sums(data.stamp_paths, sample.table["task_id"])
-        sample = replace(sample, total_nmgy=sums)
+    arcs = data.arcs
     measured = flux.measure_flux(
-        sample,
+        _as_made(data),
         data.hosts,
         flux.Expected(arcs.rows, arcs.oracle.sum(axis=(2, 3))),
         experiment=data.experiment,
@@ -66,9 +64,9 @@ def ask_position(data: DataSet) -> list[Verdict]:
 
 
 def ask_arc_colours(data: DataSet) -> list[Verdict]:
-    """P3: colours of the arcs."""
+    """P3: colours of the arcs, in stamps as they were made."""
     measured = arc_colours.measure_arc_colours(
-        data.sample,
+        _as_made(data),
         data.hosts,
         experiment=data.experiment,
         limits=data.limits,
@@ -131,6 +129,13 @@ def ask_noise(data: DataSet) -> list[Verdict]:
         measured["arcs"] = photon_noise.measure_photon_noise(data.arcs, seed=data.experiment.seed)
     name = pictures.draw_noise(data.folder / "P8.png", measured, data.limits.value("P8", "max_effect"))
     return [replace(noise.judge_noise(measured, data.limits), figure=name)]
+
+
+def _as_made(data: DataSet) -> Sample:
+    """Return the sample with the sums of its stamps before any rounding for storage."""
+    if data.experiment.storage.form != "quantised":
+        return data.sample
+    return replace(data.sample, total_nmgy=archived_sums(data.stamp_paths, data.sample.table["task_id"]))
 
 
 def _hosts(data: DataSet, table: pa.Table) -> HostStamps:
