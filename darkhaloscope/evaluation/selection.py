@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from darkhaloscope import streams, tabular
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import ArtifactError, DataError, describe
-from darkhaloscope.evaluation.rates import OperatingPoint, Rate
 from darkhaloscope.evaluation.scoring import BATCH_ROWS, score_array, score_rows
 from darkhaloscope.profiles import Profile
 from darkhaloscope.progress import track
@@ -35,6 +34,7 @@ from darkhaloscope.stamps.deflectors import LensPopulation
 from darkhaloscope.stamps.hostpixels import locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
 from darkhaloscope.stamps.kinds import POSITIVE
+from darkhaloscope.statistics.rates import OperatingPoint, Rate
 from darkhaloscope.survey.neighbours import nearest_arcsec
 from darkhaloscope.survey.tiles import SplitMap, cell_ids
 from darkhaloscope.training.predict import LoadedModel, load_model

@@ -56,7 +56,9 @@ _ALL = (
     Threshold("Q6", "max_rows_per_class", 1, "a host has at most one row of each kind (manifest)"),
     Threshold("Q6", "max_repeated_tasks", 0, "a task is one row"),
     Threshold("Q6", "double_separation_arcsec", 1.0, "two detections of one galaxy"),
-    Threshold("Q6", "max_double_share", 0.01, "chance neighbours at 1,200 per deg2 0.03 %, mock blends 0.1 %"),
+    Threshold(
+        "Q6", "max_double_share", 0.01, "chance neighbours at 1,200 per deg2 0.03 %, mock blends 0.1 %"
+    ),
     Threshold("Q7", "max_variation", 0.05, "the declared target: one positive in twenty is elsewhere"),
     Threshold("Q7", "min_galaxies", 30, "a histogram of six bins"),
     Threshold("Q8", "max_pixel_error_sigma", 1.0 / 64.0, "half a step of sigma/32, what rounding costs"),
@@ -74,7 +76,9 @@ _ALL = (
     Threshold("L5", "min_galaxies", 60, "five folds of 12 galaxies"),
     Threshold("L5", "max_galaxies", 10_000, "an AUC to +-0.005"),
     Threshold("L6", "max_rows", 0, "a known lens is no negative, an anchor no training row"),
-    Threshold("L6", "max_separation_arcsec", 3.0, "half the width of a wide lens; manifests leave out 11 arcsec"),
+    Threshold(
+        "L6", "max_separation_arcsec", 3.0, "half the width of a wide lens; manifests leave out 11 arcsec"
+    ),
     Threshold("P1", "max_median_error", 0.01, "accuracy of the renderer's contract"),
     Threshold("P1", "max_row_error", 0.05, "accuracy of the renderer's contract"),
     Threshold("P1", "max_row_share", 0.01, "accuracy of the renderer's contract"),

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.patches import Rectangle
 
-from darkhaloscope.evaluation.rates import Rate
 from darkhaloscope.reports.canvas import COLOURS, INK, MUTED, SERIES, canvas, figure_of
 from darkhaloscope.reports.stamps_rgb import anchor_sheet, host_sheet, picture_sheet, stamp_sheet
+from darkhaloscope.statistics.rates import Rate
 
 __all__ = [
     "anchor_sheet",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from darkhaloscope.evaluation.rates import Rate
+from darkhaloscope.statistics.rates import Rate
 
 _LARGE_BYTES = 120_000
 _JPEG_QUALITY = 90

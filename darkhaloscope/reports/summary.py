@@ -20,12 +20,12 @@ from darkhaloscope.errors import ArtifactError, describe
 from darkhaloscope.evaluation import anchor_evaluation, selection
 from darkhaloscope.evaluation.comparison import compare_models
 from darkhaloscope.evaluation.cutouts import read_cutouts, score_cutouts
-from darkhaloscope.evaluation.rates import Rate
 from darkhaloscope.gates.physics.bank import judged_for
 from darkhaloscope.gates.registry import COSMOS_BANK
 from darkhaloscope.gates.result import GateReport, GateStatus
 from darkhaloscope.profiles import Profile
 from darkhaloscope.reports.gates import JSON_NAME
+from darkhaloscope.statistics.rates import Rate
 from darkhaloscope.survey.release import get_release
 from darkhaloscope.training.checkpoint import CHECKPOINT_NAME
 from darkhaloscope.training.checkpoint import RECORD_NAME as TRAINING_RECORD_NAME

@@ -4,7 +4,7 @@ import pytest
 
 from darkhaloscope.config import load_experiments
 from darkhaloscope.evaluation.comparison import compare_models, config_difference
-from darkhaloscope.evaluation.rates import Rate
+from darkhaloscope.statistics.rates import Rate
 
 EXPERIMENTS = load_experiments(Path(__file__).resolve().parents[2] / "experiments")
 

@@ -10,6 +10,7 @@ from darkhaloscope import tabular
 from darkhaloscope.gates.behaviour import trial as trials
 from darkhaloscope.gates.result import GateStatus
 from darkhaloscope.schema import STAMPS
+from darkhaloscope.stamps import nulls
 
 
 @pytest.fixture
@@ -34,14 +35,14 @@ def judged(trial, gate_set):
 
 def test_a_mark_left_by_the_injector_alone_is_found(trial, gate_set, monkeypatch):
     assert judged(trial, gate_set).values["changed_rows"] == 0
-    inject = trials.make_stamps
+    inject = nulls.make_stamps
 
     def with_a_mark(rows, **given):
         stamps = inject(rows, **given)
         image = tabular.pixels(stamps, "image") + np.float32(0.01)
         return STAMPS.table({**gate_world.columns_of(stamps), "image": image}, gate_world.SIZE_PX)
 
-    monkeypatch.setattr(trials, "make_stamps", with_a_mark)
+    monkeypatch.setattr(nulls, "make_stamps", with_a_mark)
     verdict = judged(trial, gate_set)
     assert verdict.values["changed_rows"] == trial.rows.num_rows
     assert verdict.status is GateStatus.FAIL

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from darkhaloscope.evaluation.anchor_evaluation import grade_anchors
-from darkhaloscope.evaluation.rates import OperatingPoint, Rate
+from darkhaloscope.statistics.rates import OperatingPoint, Rate
 
 
 def test_recall_is_split_by_how_the_lens_was_found():

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from darkhaloscope.evaluation.anchor_stamps import tier_of
-from darkhaloscope.evaluation.rates import Rate
 from darkhaloscope.gates.judging import Measured, failed, passed
 from darkhaloscope.gates.result import Verdict
 from darkhaloscope.gates.thresholds import Thresholds
 from darkhaloscope.statistics import Interval
+from darkhaloscope.statistics.rates import Rate
 
 A4 = "A4"
 

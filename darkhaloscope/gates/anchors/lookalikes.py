@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from darkhaloscope.evaluation.rates import Rate
 from darkhaloscope.gates.judging import Measured, failed, passed, simultaneous
 from darkhaloscope.gates.result import Verdict
 from darkhaloscope.gates.thresholds import Thresholds
 from darkhaloscope.statistics import Interval, clopper_pearson
+from darkhaloscope.statistics.rates import Rate
 
 A5 = "A5"
 

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope.evaluation.photometry import APERTURE_RADIUS_PX, aperture_flux_nmgy
-from darkhaloscope.evaluation.rates import Rate
 from darkhaloscope.evaluation.visibility import SUBTRACTION, arc_visibility
 from darkhaloscope.gates.judging import Measured, failed, passed
 from darkhaloscope.gates.result import Verdict
@@ -25,6 +24,7 @@ from darkhaloscope.lensing.geometry import StampGeometry
 from darkhaloscope.preprocess import PreprocessSpec
 from darkhaloscope.schema import BANDS
 from darkhaloscope.statistics import clopper_pearson, ks_two_sample
+from darkhaloscope.statistics.rates import Rate
 from darkhaloscope.tabular import pixels
 
 FloatArray = NDArray[np.float64]

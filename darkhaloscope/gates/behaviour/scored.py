@@ -21,6 +21,7 @@ from darkhaloscope.errors import DataError, describe
 from darkhaloscope.gates.population import POSITIVE, floats
 from darkhaloscope.schema import STAMPS, Role
 from darkhaloscope.stamps.shardset import ShardSet
+from darkhaloscope.statistics.rates import freeze_threshold
 from darkhaloscope.tabular import pixels
 
 FloatArray = NDArray[np.float64]
@@ -155,13 +156,8 @@ def operating_threshold(scored: Scored, fpr: float) -> float:
         If there is no such galaxy.
     """
     chosen = np.flatnonzero(np.isin(scored.kind, NOTHING_ADDED))
-    if not chosen.size:
-        raise DataError(
-            describe("No control to freeze a threshold on", expected=f"one of {NOTHING_ADDED}", got="none")
-        )
     _, first = np.unique(scored.galaxies[chosen], return_index=True)
-    scores = np.sort(scored.p[chosen][first])[::-1]
-    return float(scores[min(int(np.floor(fpr * scores.size + 1e-9)), scores.size - 1)])
+    return freeze_threshold(scored.p[chosen][first], fpr).score
 
 
 def _require_probabilities(p: FloatArray, rows: int) -> None:

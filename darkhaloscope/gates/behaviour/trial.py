@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -22,21 +22,14 @@ from darkhaloscope.gates.population import POSITIVE, floats
 from darkhaloscope.gates.result import Verdict
 from darkhaloscope.gates.thresholds import Thresholds
 from darkhaloscope.lensing.geometry import StampGeometry
-from darkhaloscope.schema import BANDS, MANIFEST, per_band
-from darkhaloscope.sources.library import SourceLibrary
-from darkhaloscope.stamps.compose import make_stamps
+from darkhaloscope.schema import BANDS
 from darkhaloscope.stamps.hostpixels import HostStamps, locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
+from darkhaloscope.stamps.nulls import MARK_NMGY, null_injections
 from darkhaloscope.statistics import Interval, clopper_pearson, grouped_auc_interval, mean_interval
 from darkhaloscope.streams import generator
 from darkhaloscope.survey.release import get_release
 from darkhaloscope.tabular import pixels
-
-NULL_MAG = 100.0
-"""A source of 1e-31 nMgy: it and its photon noise pass through every step and leave no mark."""
-
-MARK_NMGY = 1e-12
-"""A pixel changed by more was marked by the path; the null source itself shows only on exact zeros."""
 
 SKY_RADIUS_PX = 16.0
 """Sky is resampled from beyond this radius, outside every arc."""
@@ -116,7 +109,7 @@ def measure_null_injection(trial: Trial, score: Score, *, experiment: Experiment
     measured: Measured = {"galaxies": int(np.unique(trial.galaxies).size)}
     if n < 2:
         return measured
-    null = null_injections(trial, experiment)
+    null = null_injections(trial.rows, trial.hosts, experiment)
     refused = [status for status in null["status"].to_pylist() if status != "ok"]
     measured["refused"] = len(refused)
     if refused:
@@ -206,36 +199,6 @@ def judge_arc_removed(measured: Measured, limits: Thresholds) -> Verdict:
     bare = Interval(**measured["bare_host"])
     reason = f"the mean score falls from {measured['with_arc']['value']:.3f} with the arc to {bare} without"
     return passed(limit, reason, measured).measured(bare)
-
-
-class _FlatSources:
-    """A source library of one flat template: with no flux, what it shows cannot matter."""
-
-    pixel_scale_arcsec = 0.03
-
-    def index_of(self, source_id: str) -> int:
-        """Return the only template's index, whatever the source."""
-        del source_id
-        return 0
-
-    def templates(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return flat templates of sum 1, shape (k, 96, 96)."""
-        return np.full((len(indices), 96, 96), 1.0 / 96**2, dtype=np.float32)
-
-
-def null_injections(trial: Trial, experiment: Experiment) -> pa.Table:
-    """Return STAMPS rows of the trial's tasks with sources of no flux, through the real path."""
-    rows = trial.rows.select(MANIFEST.names())
-    for name in per_band("src_mag_{b}"):
-        place = rows.column_names.index(name)
-        magnitude = pa.array(np.full(rows.num_rows, NULL_MAG), pa.float64())
-        rows = rows.set_column(place, rows.schema.field(name), magnitude)
-    # no flux reaches an S/N
-    place = rows.column_names.index("target_snr")
-    rows = rows.set_column(place, rows.schema.field("target_snr"), pa.nulls(rows.num_rows, pa.float64()))
-    # only what make_stamps asks of a library is there: ids and sizes play no part in rendering
-    sources = cast("SourceLibrary", _FlatSources())
-    return make_stamps(rows, hosts=trial.hosts, sources=sources, experiment=experiment)
 
 
 def arc_annulus(rows: pa.Table, pixel_scale_arcsec: float, size_px: int) -> NDArray[np.bool_]:

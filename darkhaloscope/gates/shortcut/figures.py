@@ -141,7 +141,7 @@ def draw_signal(path: Path, measured: Measured) -> str | None:
                 curve["fpr"], curve["tpr"], _VIEW_STYLES[view], color=COLOURS[kind], label=_auc(name, auc)
             )
     axes.set_title("probe: visible arcs against controls", fontsize=9)
-    axes.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal")
+    axes.set(xlabel="false-positive rate", ylabel="true-positive rate")
     axes.legend(fontsize=6, loc="lower right", title="AUC", title_fontsize=7)
     return save(figure, path)
 
@@ -176,7 +176,7 @@ def draw_mask_curve(path: Path, curves: Mapping[str, Mapping[str, Any]], floor: 
             label=kind,
         )
     axes.set(xlabel="radius masked [px]", ylabel="AUC of a probe trained on it")
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="lower left")
     return save(figure, path)
 
 
@@ -204,6 +204,7 @@ def _bar(axes: Axes, raw: Mapping[str, float], y: float, colour: str, label: str
 def _twin_axes(axes: Axes, title: str, xlabel: str) -> None:
     axes.axvline(0.0, color="0.75", lw=0.8, zorder=0)
     axes.set_title(title, fontsize=9)
+    axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel(f"{xlabel} (grey: allowed)", fontsize=7)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=7)

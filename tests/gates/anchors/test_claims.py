@@ -2,11 +2,11 @@
 
 import pytest
 
-from darkhaloscope.evaluation.rates import Rate, freeze_threshold
 from darkhaloscope.gates.anchors.claims import judge_claims, measure_claims
 from darkhaloscope.gates.anchors.lookalikes import judge_lookalikes, measure_lookalikes
 from darkhaloscope.gates.result import GateStatus
 from darkhaloscope.gates.thresholds import Thresholds
+from darkhaloscope.statistics.rates import Rate, freeze_threshold
 
 LIMITS = Thresholds()
 

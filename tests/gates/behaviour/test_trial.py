@@ -12,6 +12,7 @@ from scipy.special import expit
 from darkhaloscope import tabular
 from darkhaloscope.gates.behaviour import trial as trials
 from darkhaloscope.gates.result import GateStatus
+from darkhaloscope.stamps.nulls import null_injections
 
 EXPERIMENT = gate_world.experiment()
 
@@ -62,7 +63,7 @@ def test_null_injections_aim_at_no_snr(good, trial):
     targets = np.linspace(2.0, 50.0, trial.rows.num_rows)
     aimed = replace(trial, rows=stamp_world.replace(trial.rows, target_snr=targets))
     chosen = gate_world.experiment(snr_targeting={"mode": "choose_flux"})
-    found = trials.null_injections(aimed, chosen)
+    found = null_injections(aimed.rows, aimed.hosts, chosen)
     np.testing.assert_array_equal(tabular.pixels(found, "image"), trial.bare)
     assert found["target_snr"].null_count == trial.rows.num_rows
 
@@ -75,7 +76,7 @@ def test_a_model_of_arcs_passes(trial):
 
 
 def test_null_injections_leave_every_bit_of_the_host(trial):
-    stamps = trials.null_injections(trial, EXPERIMENT)
+    stamps = null_injections(trial.rows, trial.hosts, EXPERIMENT)
     assert set(stamps["status"].to_pylist()) == {"ok"}
     assert np.array_equal(tabular.pixels(stamps, "image"), trial.bare)
 

@@ -5,8 +5,8 @@ the changes themselves, functions of rows. A fault takes a sound case and
 returns a broken one; ``test_faults`` runs every gate of the artefact over it and
 asserts that the named gates fail, that a reason names the cause, and that no
 other gate fails. ``cases`` holds the sound shards and bank; the sound model is
-``behaviour.sound_model(good, folder)`` and the sound anchors are
-``anchors.sound_anchors(folder)``, beside their faults.
+``models.sound_model(good, folder)`` and the sound anchors and their
+grade ``anchors.sound_anchors`` and ``anchors.sound_grade``.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ from darkhaloscope import tabular
 from darkhaloscope.config import Experiment
 from darkhaloscope.evaluation.anchor_evaluation import evaluate_anchors
 from darkhaloscope.evaluation.anchor_stamps import tier_of
-from darkhaloscope.evaluation.rates import Rate
 from darkhaloscope.evaluation.visibility import arc_visibility
 from darkhaloscope.gates.anchors.pointing import run_anchor_gates
 from darkhaloscope.gates.anchors.runs import Grade
@@ -30,6 +29,7 @@ from darkhaloscope.gates.result import GateReport
 from darkhaloscope.gates.run import run_evaluation_gates
 from darkhaloscope.schema import ANCHOR_STAMPS, BANDS
 from darkhaloscope.stamps.shards import ShardSet
+from darkhaloscope.statistics.rates import Rate
 from darkhaloscope.training.predict import load_model
 
 HASH = "planted"

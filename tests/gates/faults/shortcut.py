@@ -80,10 +80,10 @@ def bright_control_hosts(case: ShardsCase) -> ShardsCase:
     unpaired = kinds(case.table) == "unpaired"
     image = tabular.pixels(case.table, "image").copy()
     core = np.percentile(image[unpaired], 98.0, axis=(0, 2, 3)).astype(np.float32)[:, None, None]
-    image[unpaired] += np.float32(0.5) * np.maximum(image[unpaired] - core, np.float32(0.0))
+    image[unpaired] += np.float32(3.0) * np.maximum(image[unpaired] - core, np.float32(0.0))
     hosts = tabular.pixels(case.hosts, "image").copy()
     of = np.isin(values(case.hosts, "host_id"), values(case.table, "host_id")[unpaired])
-    hosts[of] += np.float32(0.5) * np.maximum(hosts[of] - core, np.float32(0.0))
+    hosts[of] += np.float32(3.0) * np.maximum(hosts[of] - core, np.float32(0.0))
     columns = {**columns_of(case.hosts), "image": hosts}
     return replace(case, table=changed(case.table, image=image), hosts=HOSTS.table(columns, hosts.shape[-1]))
 
@@ -161,6 +161,7 @@ FAULTS: tuple[Fault, ...] = (
         r"before injection",
         bright_control_hosts,
         lessons=("L94",),
+        also=("S2",),
     ),
     Fault(
         "all_arcs_of_one_colour",

@@ -8,8 +8,8 @@ import gate_world
 import pytest
 from gates.faults import Fault
 from gates.faults.anchors import sound_anchors, sound_grade
-from gates.faults.behaviour import sound_model
 from gates.faults.cases import BankCase, sound_shards
+from gates.faults.models import sound_model
 
 from darkhaloscope.gates.registry import GATES
 from darkhaloscope.gates.result import GateReport, GateStatus

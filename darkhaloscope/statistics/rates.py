@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope.errors import DataError, describe
-from darkhaloscope.statistics import clopper_pearson, wilson
+from darkhaloscope.statistics.intervals import clopper_pearson, wilson
 
 NEGATIVES_PER_CLAIM = 3.0
 """Negatives times FPR needed to claim it: with none above, 3 / n is the 95 % upper limit."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from darkhaloscope.errors import DataError
-from darkhaloscope.evaluation.rates import OperatingPoint, Rate, freeze_threshold
+from darkhaloscope.statistics.rates import OperatingPoint, Rate, freeze_threshold
 
 
 def test_a_rate_is_printed_with_counts_and_interval_only():
