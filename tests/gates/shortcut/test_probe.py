@@ -66,8 +66,9 @@ def test_convolutional_probe_sees_shape_at_equal_light():
 def test_probe_leaves_torch_as_it_was_and_repeats_itself():
     images = rng().normal(size=(60, 3, 40, 40)).astype(np.float16)
     label = np.arange(60) % 2 == 0
-    before = torch.get_rng_state()
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
     one, _ = probe.convolutional_scores(images, label, np.arange(60), epochs=1, seed=1)
     assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
     again, _ = probe.convolutional_scores(images, label, np.arange(60), epochs=1, seed=1)
     assert np.allclose(one, again, atol=1e-4)

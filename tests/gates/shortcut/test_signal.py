@@ -47,6 +47,16 @@ def test_the_probe_sees_visible_arcs_and_what_belongs_to_them(good):
     assert set(paired) == {pair_of[p] for p in positives}
 
 
+def test_a_probe_of_a_large_sample_takes_a_fixed_share_by_galaxy(good, monkeypatch):
+    monkeypatch.setattr(signal, "PROBE_ROWS", 160)
+    found = s6(good.sample, epochs=1).values["kinds"]["matched_light"]
+    assert found["galaxies"] == {"positive": 160, "matched_light": 160}
+    of = kinds(good.table)[good.sample.probe_rows]
+    places = signal._fixed_share(good.sample, of == "positive", 1)
+    assert (of[places] == "positive").all()
+    assert places.tolist() != np.flatnonzero(of == "positive")[:160].tolist()
+
+
 def test_a_treatment_that_hides_the_arc_fails(good):
     """Blanking r < 16 px takes the shortcut and the signal with it."""
     sample = sample_of(good.table, gate_world.experiment(preprocess=MASKED))
