@@ -11,7 +11,7 @@ from darkhaloscope import tabular
 from darkhaloscope.config import Split
 from darkhaloscope.evaluation import anchor_stamps as stamps
 from darkhaloscope.evaluation import anchors
-from darkhaloscope.gates.anchors import run_anchor_gates
+from darkhaloscope.gates.anchors.pointing import run_anchor_gates
 from darkhaloscope.gates.registry import GATES
 from darkhaloscope.hashing import code_version, hash_json, sha256_file
 from darkhaloscope.reports import stamps_rgb
@@ -20,7 +20,9 @@ from darkhaloscope.schema import ANCHOR_STAMPS, ANCHORS
 from darkhaloscope.survey.release import get_release
 from resources.campaign import Campaign
 
-_CODE = code_version("darkhaloscope.evaluation", "darkhaloscope.gates.anchors", "darkhaloscope.survey")
+_CODE = code_version(
+    "darkhaloscope.evaluation", "darkhaloscope.gates.anchors.pointing", "darkhaloscope.survey"
+)
 _COMMON = {"group_name": "evaluation", "owners": [OWNER], "code_version": _CODE}
 
 
@@ -98,4 +100,6 @@ def anchor_stamps(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.M
 def pointing(campaign: Campaign) -> dg.AssetCheckResult:
     """Show the verdict of the pointing gate."""
     report = read_report(campaign.store, "anchor_stamps")
+    if report is None:
+        raise dg.Failure("no verdict on the anchors: materialise anchor_stamps", allow_retries=False)
     return check_results(report, campaign.store.directory("anchor_stamps"))[0]

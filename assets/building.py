@@ -6,7 +6,7 @@ into a failure that is not retried, and give Dagster numbers under stable keys.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from assets.metadata import record_metadata
+from assets.metadata import WAIVERS, record_metadata, waiver_summary
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore, equal_plan, plan_hash
 from darkhaloscope.errors import ArtifactError, UserError
+from darkhaloscope.hashing import hash_json
 from darkhaloscope.metering import StageMeter
 
 OWNER = "team:dark-halo-scope"
@@ -89,6 +90,7 @@ def build_partition(
     inputs: Mapping[str, str],
     schema: str = "",
     reuse: bool = True,
+    waivers: Sequence[Mapping[str, Any]] = (),
 ) -> dg.MaterializeResult:
     """Build one partition, or keep it if the same plan already made it.
 
@@ -108,12 +110,17 @@ def build_partition(
         Schema of the parts, ``"name/version"``.
     reuse : bool
         Whether an intact partition of the same plan may stay.
+    waivers : sequence of dict
+        What it rests on (``enforcement.standing_waivers``); a waiver that comes
+        or goes is another plan.
 
     Returns
     -------
     MaterializeResult
         With the content hash as data version.
     """
+    if waivers:
+        inputs = {**inputs, WAIVERS: hash_json([dict(waiver) for waiver in waivers])}
     with StageMeter() as meter:
         record = _reusable(store, name, partition, config_hash, code_version, inputs) if reuse else None
         reused = record is not None
@@ -132,6 +139,7 @@ def build_partition(
                 rows=built.rows,
                 summary={
                     **built.summary,
+                    **waiver_summary([*waivers, *built.summary.get(WAIVERS, [])]),
                     "pictures": built.pictures,
                     "stage_seconds": building.seconds,
                     "stage_peak_mb": building.peak_mb,

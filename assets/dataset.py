@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.anchors import anchor_catalog
 from assets.building import OWNER, Built, build_partition, fails_once, value_counts
-from assets.enforcement import hold_bank
+from assets.enforcement import hold_bank, standing_waivers
 from assets.experiments import get_experiment
 from assets.partitions import (
     all_tiles_of_one_experiment,
@@ -69,7 +69,7 @@ def manifest(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Materi
     experiment = get_experiment(name)
     hosts = store.record("host_cutouts", tile)
     bank, anchors = store.record("cosmos_bank"), store.record("anchor_catalog")
-    hold_bank(store, experiment.gates)
+    verdicts = hold_bank(store, experiment.gates)
     splits, split_input = published_splits(store, experiment.split)
 
     def build(staging: Path) -> Built:
@@ -108,6 +108,7 @@ def manifest(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Materi
         inputs={record.name: record.content_hash for record in (hosts, bank, anchors)} | split_input,
         schema=MANIFEST.label,
         reuse=campaign.reuse,
+        waivers=standing_waivers(verdicts),
     )
 
 
@@ -131,7 +132,7 @@ def injected_stamps(
     experiment = get_experiment(name)
     tasks, hosts = store.record("manifest", name, tile), store.record("host_cutouts", tile)
     bank = store.record("cosmos_bank")
-    hold_bank(store, experiment.gates)
+    verdicts = hold_bank(store, experiment.gates)
 
     def build(staging: Path) -> Built:
         units = inject.plan_injection(
@@ -162,6 +163,7 @@ def injected_stamps(
         inputs={record.name: record.content_hash for record in (tasks, hosts, bank)},
         schema=STAMPS.label,
         reuse=campaign.reuse,
+        waivers=standing_waivers(verdicts, upstream=[tasks]),
     )
 
 
@@ -216,4 +218,5 @@ def training_shards(context: dg.AssetExecutionContext, campaign: Campaign) -> dg
         inputs={record.key: record.content_hash for record in (*tasks.values(), *stamps.values())},
         schema=shards.stored_schema(experiment.storage).label,
         reuse=campaign.reuse,
+        waivers=standing_waivers(upstream=[*tasks.values(), *stamps.values()]),
     )

@@ -5,20 +5,21 @@ becomes a Dagster failure that is never retried, and a stored verdict becomes an
 asset check result. A blocking check alone would hold within one run only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from assets.metadata import picture_metadata
+from assets.metadata import WAIVERS, picture_metadata
 from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
 from darkhaloscope.config import Gates
 from darkhaloscope.errors import UserError
-from darkhaloscope.gates.bank import judged_for
+from darkhaloscope.evaluation.anchor_evaluation import RECORD_NAME
 from darkhaloscope.gates.enforce import require_gate
-from darkhaloscope.gates.registry import BANK_GATES, COSMOS_BANK
+from darkhaloscope.gates.physics.bank import judged_for
+from darkhaloscope.gates.registry import BANK_GATES, COSMOS_BANK, EVALUATION_GATES
 from darkhaloscope.gates.result import GateReport, GateResult, GateStatus
 
 REPORT_FILE = "report.json"
@@ -49,8 +50,8 @@ def hold_gates(
     return _hold(report, judged, judged.content_hash, required)
 
 
-def hold_pointing(store: ArtifactStore, judged: ArtifactRecord) -> GateReport:
-    """Return the pointing gate's report if it is open for exactly these anchor stamps.
+def hold_pointing(store: ArtifactStore, judged: ArtifactRecord, gates: Gates) -> GateReport:
+    """Return the pointing gate's report if an experiment may be graded on exactly these anchor stamps.
 
     The report lies in the partition it judges, so it is keyed to the table's
     own hash and not to the partition's.
@@ -61,8 +62,24 @@ def hold_pointing(store: ArtifactStore, judged: ArtifactRecord) -> GateReport:
         Never retried.
     """
     report = read_report(store, judged.name, *judged.partition)
-    table = next(part for part in judged.parts if part.path.endswith(".parquet"))
-    return _hold(report, judged, table.sha256, ("A1",))
+    if report is not None:
+        report = report.with_waivers(gates, datetime.now(tz=UTC).date())
+    return _hold(report, judged, _part_hash(judged, ".parquet"), ("A1",))
+
+
+def hold_evaluation(store: ArtifactStore, judged: ArtifactRecord) -> GateReport:
+    """Return the verdicts on a grade on real objects if it may be shown.
+
+    The report lies in the partition it judges and is keyed to the record's own
+    hash.
+
+    Raises
+    ------
+    dagster.Failure
+        Never retried.
+    """
+    report = read_report(store, judged.name, *judged.partition)
+    return _hold(report, judged, _part_hash(judged, RECORD_NAME), EVALUATION_GATES)
 
 
 def hold_bank(store: ArtifactStore, gates: Gates) -> GateReport:
@@ -81,8 +98,26 @@ def hold_bank(store: ArtifactStore, gates: Gates) -> GateReport:
     report = read_report(store, COSMOS_BANK)
     if report is not None:
         report = judged_for(report, gates, datetime.now(tz=UTC).date())
-    bank = next(part for part in judged.parts if part.path == BANK_FILE)
-    return _hold(report, judged, bank.sha256, BANK_GATES)
+    return _hold(report, judged, _part_hash(judged, BANK_FILE), BANK_GATES)
+
+
+def standing_waivers(*held: GateReport, upstream: Iterable[ArtifactRecord] = ()) -> list[dict[str, Any]]:
+    """Return every waiver an artefact rests on: of the reports held for it and of what it was made from.
+
+    Parameters
+    ----------
+    *held : GateReport
+        Reports that the maker held.
+    upstream : iterable of ArtifactRecord
+        Artefacts it was made from; what they rest on, it rests on.
+    """
+    inherited = [waiver for record in upstream for waiver in record.summary.get(WAIVERS, [])]
+    every = [*inherited, *(waiver for report in held for waiver in report.waivers())]
+    return [waiver for i, waiver in enumerate(every) if waiver not in every[:i]]
+
+
+def _part_hash(judged: ArtifactRecord, suffix: str) -> str:
+    return next(part.sha256 for part in judged.parts if part.path.endswith(suffix))
 
 
 def _hold(
@@ -99,11 +134,27 @@ def _hold(
 def check_results(report: GateReport, directory: Path) -> list[dg.AssetCheckResult]:
     """Return one check result per gate of a report.
 
-    A waived gate shows as a warning, so the dashboard never looks green where a
-    gate failed; a blocking failure is an error; a failure that only informs
-    does not fail the check but is in its metadata.
+    The dashboard never looks green where a gate failed: a blocking failure is an
+    error, a waived gate and a gate that only informs are warnings. Where one view
+    blocks and another informs, the blocking one decides. Numbers of the deciding
+    view lie under plain keys, those of each view under its name as well.
     """
     return [_check_result(report.of(gate), directory) for gate in report.gates()]
+
+
+def not_judged(key: dg.AssetCheckKey, report: str) -> dg.AssetCheckResult:
+    """Return the face of a gate without a verdict on the bytes that are there.
+
+    Materialising an artefact without its report leaves the verdict on the bytes
+    before; that one is never shown on the new ones.
+    """
+    return dg.AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=False,
+        description=f"not judged: no verdict on these bytes; materialise {report}",
+        metadata={"status": "not_judged"},
+    )
 
 
 def _check_result(results: list[GateResult], directory: Path) -> dg.AssetCheckResult:
@@ -111,39 +162,36 @@ def _check_result(results: list[GateResult], directory: Path) -> dg.AssetCheckRe
     metadata: dict[str, Any] = {
         "status": deciding.status.value,
         "reason": deciding.reason,
-        "n": deciding.n_effective,
         "seconds": sum(result.seconds for result in results),
         "threshold_source": deciding.threshold_source,
         "artefact_hash": deciding.artefact_hash,
     }
+    metadata |= _numbers(deciding, "")
     for result in results:
         prefix = f"{result.view}/" if result.view else ""
-        for key in ("value", "lower", "upper", "threshold"):
-            number = getattr(result, key)
-            if number is not None:
-                metadata[prefix + key] = float(number)
+        metadata |= _numbers(result, prefix)
         metadata[f"{prefix}values"] = dg.MetadataValue.json(result.values)
         if result.figure and (directory / result.figure).is_file():
             metadata |= picture_metadata(directory / result.figure)
     if deciding.status is GateStatus.WAIVED:
         metadata["waiver"] = deciding.values["waiver"]["reason"]
-    failed = deciding.blocking and deciding.status in (
-        GateStatus.FAIL,
-        GateStatus.DEFERRED,
-        GateStatus.WAIVED,
-    )
+    failed = deciding.status in (GateStatus.FAIL, GateStatus.DEFERRED, GateStatus.WAIVED)
+    warns = deciding.status is GateStatus.WAIVED or not deciding.blocking
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey(deciding.artefact),
         check_name=deciding.gate,
         passed=not failed,
-        severity=(
-            dg.AssetCheckSeverity.WARN
-            if deciding.status is GateStatus.WAIVED
-            else dg.AssetCheckSeverity.ERROR
-        ),
+        severity=dg.AssetCheckSeverity.WARN if warns else dg.AssetCheckSeverity.ERROR,
         description=deciding.reason,
         metadata=metadata,
     )
+
+
+def _numbers(result: GateResult, prefix: str) -> dict[str, float]:
+    """Return the numbers that the dashboard plots over time."""
+    found = {key: getattr(result, key) for key in ("value", "lower", "upper", "threshold")}
+    numbers = {prefix + key: float(number) for key, number in found.items() if number is not None}
+    return {**numbers, f"{prefix}n": result.n_effective}
 
 
 def _severity_order(result: GateResult) -> tuple[bool, int]:

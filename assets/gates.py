@@ -10,10 +10,12 @@ from pathlib import Path
 
 import dagster as dg
 
+from assets.anchors import anchor_catalog
 from assets.building import OWNER, Built, build_partition, fails_once
 from assets.dataset import injected_stamps, tile_records, training_shards
-from assets.enforcement import check_results, read_report
+from assets.enforcement import check_results, not_judged, read_report, standing_waivers
 from assets.experiments import get_experiment
+from assets.metadata import WAIVERS
 from assets.partitions import (
     all_tiles_of_one_experiment,
     every_partition,
@@ -23,12 +25,15 @@ from assets.sky import footprint, host_cutouts, published_splits, sky_splits
 from assets.sources import BANK_FILE, cosmos_bank
 from assets.training import CHECKPOINT_FILE, checkpoint
 from darkhaloscope import tabular
-from darkhaloscope.gates.registry import DATA_GATES, GATES, MODEL_GATES
+from darkhaloscope.gates.behaviour.runs import Model
+from darkhaloscope.gates.context import DataSet
+from darkhaloscope.gates.registry import CHECKPOINT, DATA_GATES, GATES, MODEL_GATES, SHARDS
 from darkhaloscope.gates.result import GateReport, GateStatus
 from darkhaloscope.gates.run import run_data_gates, run_model_gates
 from darkhaloscope.hashing import code_version
 from darkhaloscope.reports.gates import write_gate_report
 from darkhaloscope.stamps.shards import ShardSet
+from darkhaloscope.training.predict import load_model
 from resources.campaign import Campaign
 
 _CODE = code_version(
@@ -51,6 +56,7 @@ _COMMON = {"group_name": "gates", "owners": [OWNER], "code_version": _CODE, "par
         cosmos_bank,
         footprint,
         sky_splits,
+        anchor_catalog,
     ],
     kinds={"python", "json", "markdown"},
     **_COMMON,
@@ -61,15 +67,15 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
     store, sizes, name = campaign.store, campaign.sizes, context.partition_key
     experiment = get_experiment(name)
     judged, bank = store.record("training_shards", name), store.record("cosmos_bank")
-    bricks = store.record("footprint")
+    bricks, known = store.record("footprint"), store.record("anchor_catalog")
     splits, split_input = published_splits(store, experiment.split)
     hosts = [store.record("host_cutouts", tile) for tile in campaign.campaign_tiles()]
     manifests = tile_records(campaign, "manifest", name)
     stamps = tile_records(campaign, "injected_stamps", name)
 
     def build(staging: Path) -> Built:
-        report = run_data_gates(
-            ShardSet(store.paths(judged, ".parquet")),
+        data = DataSet(
+            shards=ShardSet(store.paths(judged, ".parquet")),
             experiment=experiment,
             profile=sizes,
             bricks=tabular.read_table(store.paths(bricks, ".parquet")),
@@ -78,9 +84,10 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
             manifest_paths=[p for record in manifests.values() for p in store.paths(record, ".parquet")],
             stamp_paths=[p for record in stamps.values() for p in store.paths(record, ".parquet")],
             bank_path=store.paths(bank, BANK_FILE)[0],
-            artefact_hash=judged.content_hash,
-            figures_dir=staging,
+            anchors=tabular.read_table(store.paths(known, ".parquet")),
+            folder=staging,
         )
+        report = run_data_gates(data, artefact_hash=judged.content_hash)
         return _write(report.with_waivers(experiment.gates, datetime.now(tz=UTC).date()), staging)
 
     return build_partition(
@@ -91,8 +98,10 @@ def gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> dg.Mat
         build=build,
         config_hash=experiment.config_hash(sizes),
         code_version=_CODE,
-        inputs={record.key: record.content_hash for record in (judged, bank, bricks, *hosts)} | split_input,
+        inputs={record.key: record.content_hash for record in (judged, bank, bricks, known, *hosts)}
+        | split_input,
         reuse=campaign.reuse,
+        waivers=standing_waivers(upstream=[judged]),
     )
 
 
@@ -110,15 +119,17 @@ def model_gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> 
     hosts = [store.record("host_cutouts", tile) for tile in campaign.campaign_tiles()]
 
     def build(staging: Path) -> Built:
-        report = run_model_gates(
-            store.paths(judged, CHECKPOINT_FILE)[0],
-            ShardSet(store.paths(shards, ".parquet")),
+        loaded = load_model(store.paths(judged, CHECKPOINT_FILE)[0])
+        model = Model(
+            score=loaded.score,
+            shards=ShardSet(store.paths(shards, ".parquet")),
             experiment=experiment,
             profile=sizes,
             hosts_paths=[path for record in hosts for path in store.paths(record, ".parquet")],
-            artefact_hash=judged.content_hash,
-            figures_dir=staging,
+            folder=staging,
+            preprocess=loaded.preprocess,
         )
+        report = run_model_gates(model, artefact_hash=judged.content_hash)
         return _write(report.with_waivers(experiment.gates, datetime.now(tz=UTC).date()), staging)
 
     return build_partition(
@@ -131,6 +142,7 @@ def model_gate_report(context: dg.AssetExecutionContext, campaign: Campaign) -> 
         code_version=_CODE,
         inputs={record.key: record.content_hash for record in (judged, shards, *hosts)},
         reuse=campaign.reuse,
+        waivers=standing_waivers(upstream=[judged, shards]),
     )
 
 
@@ -141,6 +153,7 @@ def _write(report: GateReport, staging: Path) -> Built:
         summary={
             "gates": {status: statuses.count(status) for status in sorted(set(statuses))},
             "shut": len(report.failed()),
+            WAIVERS: report.waivers(),
         },
         pictures=sorted({result.figure for result in report if result.figure}),
     )
@@ -175,27 +188,36 @@ def _specs(gates: tuple[str, ...], report: dg.AssetsDefinition) -> list[dg.Asset
     ]
 
 
-@dg.multi_asset_check(specs=_specs(DATA_GATES, gate_report), name="data_gates")
+@dg.multi_asset_check(specs=_specs(DATA_GATES, gate_report), name="data_gates", can_subset=True)
 def data_gates(context: dg.AssetCheckExecutionContext, campaign: Campaign) -> Iterator[dg.AssetCheckResult]:
     """Show the verdicts of the data gates on the shards they judged."""
-    yield from _show(context, campaign, "gate_report")
+    yield from _show(context, campaign, "gate_report", judged=SHARDS)
 
 
-@dg.multi_asset_check(specs=_specs(MODEL_GATES, model_gate_report), name="model_gates")
+@dg.multi_asset_check(specs=_specs(MODEL_GATES, model_gate_report), name="model_gates", can_subset=True)
 def model_gates(context: dg.AssetCheckExecutionContext, campaign: Campaign) -> Iterator[dg.AssetCheckResult]:
     """Show the verdicts of the behaviour gates on the checkpoint they judged."""
-    yield from _show(context, campaign, "model_gate_report")
+    yield from _show(context, campaign, "model_gate_report", judged=CHECKPOINT)
 
 
 def _show(
-    context: dg.AssetCheckExecutionContext, campaign: Campaign, name: str
+    context: dg.AssetCheckExecutionContext, campaign: Campaign, name: str, *, judged: str
 ) -> Iterator[dg.AssetCheckResult]:
-    report = read_report(campaign.store, name, context.partition_key)
-    if report is None:
-        raise dg.Failure(f"no {name} for {context.partition_key}: materialise it first", allow_retries=False)
-    yield from check_results(report, campaign.store.directory(name, context.partition_key))
+    """Show those checks of a report that the run asks for; a verdict on other bytes is none."""
+    store, partition = campaign.store, context.partition_key
+    report = read_report(store, name, partition)
+    there = store.record(judged, partition).content_hash if store.has(judged, partition) else None
+    faces: dict[str, dg.AssetCheckResult] = {}
+    if report is not None and report.artefact_hash == there:
+        faces = {face.check_name: face for face in check_results(report, store.directory(name, partition))}
+        faces[OPEN_CHECK] = _open_face(report, name)
+    for key in context.selected_asset_check_keys:
+        yield faces.get(key.name) or not_judged(key, name)
+
+
+def _open_face(report: GateReport, name: str) -> dg.AssetCheckResult:
     shut = report.failed()
-    yield dg.AssetCheckResult(
+    return dg.AssetCheckResult(
         asset_key=dg.AssetKey(name),
         check_name=OPEN_CHECK,
         passed=not shut,

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,22 @@ from darkhaloscope.artifacts import ArtifactRecord, ArtifactStore
 
 MAX_INLINE_PICTURE_BYTES = 90_000
 """Inline pictures sit in the event log row of every materialisation; larger ones freeze dialogs."""
+
+
+WAIVERS = "waivers"
+"""Summary entry and metadata key of the waivers an artefact rests on."""
+
+
+def waiver_summary(waivers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the waivers an artefact rests on, under keys that every artefact has.
+
+    Parameters
+    ----------
+    waivers : sequence of dict
+        ``gate`` and ``reason`` of each, and ``experiment`` where several share a record.
+    """
+    names = [" ".join(filter(None, (one.get("experiment"), one["gate"]))) for one in waivers]
+    return {"waived": len(waivers), "waived_gates": ", ".join(names), WAIVERS: [dict(one) for one in waivers]}
 
 
 def record_metadata(

@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.building import OWNER, Built, build_partition, fails_once
 from assets.enforcement import BANK_FILE, check_results, read_report
-from darkhaloscope.gates.bank import run_bank_gates
+from darkhaloscope.gates.physics.bank import run_bank_gates
 from darkhaloscope.gates.registry import COSMOS_BANK, GATES
 from darkhaloscope.hashing import code_version, hash_json, sha256_file
 from darkhaloscope.reports import figures_bank
@@ -15,7 +15,7 @@ from darkhaloscope.reports.gates import write_gate_report
 from darkhaloscope.sources import bank
 from resources.campaign import Campaign
 
-_CODE = code_version("darkhaloscope.sources", "darkhaloscope.gates.bank")
+_CODE = code_version("darkhaloscope.sources", "darkhaloscope.gates.physics.bank")
 BANK_SEED = 1
 _MAX_WORKERS = 8
 

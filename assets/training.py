@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.building import OWNER, Built, build_partition, fails_once
 from assets.dataset import training_shards
-from assets.enforcement import hold_bank, hold_gates
+from assets.enforcement import hold_bank, hold_gates, standing_waivers
 from assets.experiments import get_experiment
 from assets.partitions import experiments
 from assets.sources import cosmos_bank
@@ -44,7 +44,7 @@ def checkpoint(
     store, sizes, name = campaign.store, campaign.sizes, context.partition_key
     experiment = get_experiment(name)
     shards = store.record("training_shards", name)
-    hold_bank(store, experiment.gates)
+    bank = hold_bank(store, experiment.gates)
     report = hold_gates(store, "gate_report", name, judged=shards, required=DATA_GATES)
 
     def build(staging: Path) -> Built:
@@ -58,8 +58,7 @@ def checkpoint(
                 output_dir=str(staging),
             ),
         )
-        waived = {result.gate for result in report if result.status.value == "waived"}
-        return Built(summary={**record, "waived_gates": ", ".join(sorted(waived))})
+        return Built(summary=record)
 
     return build_partition(
         context,
@@ -71,4 +70,5 @@ def checkpoint(
         code_version=_CODE,
         inputs={"training_shards": shards.content_hash, "gate_report": report.verdict_hash()},
         reuse=campaign.reuse,
+        waivers=standing_waivers(bank, report, upstream=[shards]),
     )

@@ -27,11 +27,16 @@ from darkhaloscope.survey.release import DR10_SOUTH, RELEASES
 from darkhaloscope.survey.roots import check_location
 
 if TYPE_CHECKING:
+    from darkhaloscope.gates.result import GateReport
     from darkhaloscope.reports.row_table import Line
 
 DEMO_ROOT = Path("runs/demo")
 MOCK_GALAXIES = {"demo": 300, "test": 60, "full": 2000}
 DEMO_EXPERIMENTS = ("gen5-cosmos", "gen6")
+_GATES_EXAMPLES = """\b
+dhs gates --dataset runs/demo/store/training_shards/gen6 -e gen6
+dhs gates --dataset /data/phase4c/v5_cosmos_production/stamps --out verdicts
+"""
 _LOG_WIDTH = 150
 _CONSOLE = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
 
@@ -292,6 +297,104 @@ def run(
         cutouts=score_cutouts,
         started=time.perf_counter(),
     )
+
+
+@cli.command(epilog=_GATES_EXAMPLES)
+@click.option(
+    "--dataset",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    help="Shards: a directory of Parquet files, with subdirectories, or one file.",
+)
+@click.option(
+    "-e",
+    "--experiment",
+    help="Experiment (experiments/NAME.yaml) whose promises, limits and waivers hold. "
+    "[default: none; default limits]",
+)
+@click.option(
+    "--hosts", type=click.Path(path_type=Path, exists=True), help="Host cutouts: a directory or a file."
+)
+@click.option("--bank", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Source bank.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the report goes. [default: ./NAME-gates, by the name of the data set]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the table.")
+@click.option(
+    "--profile",
+    type=click.Choice(sorted(PROFILES)),
+    default="full",
+    show_default=True,
+    help="Sizes of the samples that pixel gates read.",
+)
+def gates(
+    *,
+    dataset: Path,
+    experiment: str | None,
+    hosts: Path | None,
+    bank: Path | None,
+    out: Path | None,
+    as_json: bool,
+    profile: str,
+) -> None:
+    """Judge any data set on disk: every data gate, without making it again.
+
+    DATASET holds training shards of this project, or the predecessor's Parquet
+    files (stamps as npz blobs in stamp_npz). Shards that lie in a campaign's
+    store are judged with the manifest, hosts, bank and split map beside them;
+    any others with what the options name. A gate whose input is absent says
+    deferred and names the column or file.
+
+    Writes report.json, report.md, report.html and figures. Exits 0 if no blocking
+    gate failed, 1 if one did, 2 if the files cannot be read. A deferred gate does
+    not fail, and does not pass: training needs it open.
+    """
+    from datetime import UTC, datetime
+
+    from assets.experiments import get_experiment
+    from darkhaloscope.gates.dataset_on_disk import find_shards, judge_on_disk
+    from darkhaloscope.gates.result import GateStatus
+    from darkhaloscope.profiles import get_profile
+    from darkhaloscope.reports.gates import write_gate_report
+
+    declared = get_experiment(experiment) if experiment else None
+    folder = out or Path(f"{dataset.resolve().stem}-gates")
+    report = judge_on_disk(
+        find_shards(dataset),
+        profile=get_profile(profile),
+        folder=folder,
+        experiment=declared,
+        hosts=hosts,
+        bank=bank,
+    )
+    if declared is not None:
+        report = report.with_waivers(declared.gates, datetime.now(tz=UTC).date())
+    files = write_gate_report(report, folder)
+    if as_json:
+        click.echo(files.json.read_text(encoding="utf-8"), nl=False)
+    else:
+        _print_gates(report)
+        _CONSOLE.print(f"\nreport  {files.html}", highlight=False)
+    if any(result.status is GateStatus.FAIL and result.blocking for result in report):
+        sys.exit(1)
+
+
+def _print_gates(report: "GateReport") -> None:
+    """Print the answers of a report, and what deferred gates lack."""
+    from darkhaloscope.gates.registry import GATES
+    from darkhaloscope.reports.gate_words import limit_text, measure_text, status_text, verdict_text
+
+    table = Table(title=f"Gates of {report.artefact}, {report.experiment}", title_justify="left")
+    for column in ("gate", "question", "answer", "value, 95 % interval", "limit", "why"):
+        table.add_column(column, overflow="fold")
+    for result in report:
+        measure = measure_text(result.value, result.lower, result.upper)
+        question = GATES[result.gate].question
+        table.add_row(result.key, question, status_text(result), measure, limit_text(result), result.reason)
+    _CONSOLE.print(table, markup=False)
+    _CONSOLE.print(verdict_text(report), highlight=False, markup=False)
 
 
 @cli.command()

@@ -15,7 +15,7 @@ import dagster as dg
 
 from assets.partitions import TILE_PARTITIONS_NAME
 from darkhaloscope.metering import StageMeter
-from jobs.campaign import STEPS, Shape
+from jobs.campaign import STANDING_JOB, STEPS, Shape
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -84,7 +84,7 @@ def run_campaign(
     on_start: Callable[[str, str], None] = lambda _job, _partition: None,
     on_end: Callable[[StepResult], None] = lambda _result: None,
 ) -> list[StepResult]:
-    """Run every job of a campaign.
+    """Run every job of a campaign, then the standing checks over all of it.
 
     A failed step ends its experiment; the other experiments go on. A failed
     step of the sky or the sources ends the campaign.
@@ -124,6 +124,9 @@ def run_campaign(
             if experiment is None:
                 break
             dead.add(experiment)
+    on_start(STANDING_JOB, "")
+    results.append(_run(defs, instance, STANDING_JOB, ""))
+    on_end(results[-1])
     return results
 
 

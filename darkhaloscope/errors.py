@@ -30,6 +30,10 @@ class MissingDataError(DataError, FileNotFoundError):
     """An input file, band or table that must exist does not."""
 
 
+class MissingInputError(DataError):
+    """An input that a question needs is not at hand; the message says which."""
+
+
 class ArtifactError(UserError, RuntimeError):
     """A stored artefact is absent, incomplete or not the one asked for."""
 

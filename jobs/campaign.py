@@ -8,6 +8,8 @@ from enum import Enum
 
 import dagster as dg
 
+from assets.standing import STANDING_CHECK
+
 
 class Shape(Enum):
     """The partitions of a job."""
@@ -65,16 +67,51 @@ STEPS = (
 )
 """The jobs in the order data flows."""
 
+STANDING_JOB = "standing_checks"
+
+PARTITIONED = {name: step for step in STEPS if step.shape is not Shape.SINGLE for name in step.assets}
+"""Partitioned assets and the step that makes each."""
+
 
 def build_jobs() -> list:
-    """Return one asset job per step; the checks of its assets run with it."""
-    return [
+    """Return one asset job per step, with the checks of its assets, and the job of the standing checks.
+
+    A standing check looks at all partitions of an asset, so a run of one
+    partition does not make it.
+    """
+    standing = dg.AssetSelection.checks(
+        *[dg.AssetCheckKey(dg.AssetKey(name), STANDING_CHECK) for name in PARTITIONED]
+    )
+    steps = [
         dg.define_asset_job(
             step.name,
-            selection=dg.AssetSelection.assets(*step.assets)
-            | dg.AssetSelection.checks_for_assets(*[dg.AssetKey(key) for key in step.assets]),
+            # the assets themselves already bring all of their checks
+            selection=dg.AssetSelection.assets(*step.assets) - standing,
             description=step.description,
             executor_def=dg.in_process_executor,
         )
         for step in STEPS
+    ]
+    return [
+        *steps,
+        dg.define_asset_job(
+            STANDING_JOB,
+            selection=standing,
+            description="Names every partition that was left failed or half-done.",
+            executor_def=dg.in_process_executor,
+        ),
+    ]
+
+
+def build_schedules() -> list:
+    """Return the schedules, all of them stopped until a person starts them."""
+    return [
+        dg.ScheduleDefinition(
+            name=f"{STANDING_JOB}_daily",
+            job_name=STANDING_JOB,
+            cron_schedule="0 6 * * *",
+            execution_timezone="UTC",
+            default_status=dg.DefaultScheduleStatus.STOPPED,
+            description="Looks for partitions left behind every morning.",
+        )
     ]

@@ -8,17 +8,19 @@ from pathlib import Path
 import healpy as hp
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import stamp_world
 from stamp_world import CELLS, World
 
 from darkhaloscope import tabular
 from darkhaloscope.config import Experiment, SnrTargeting
+from darkhaloscope.gates.columns import Columns, Plan, scan_columns
 from darkhaloscope.gates.features import Sample, measure_sample
 from darkhaloscope.gates.hosts import HostSums, measure_hosts
 from darkhaloscope.gates.population import Population
 from darkhaloscope.gates.thresholds import Thresholds
 from darkhaloscope.preprocess import PreprocessSpec
-from darkhaloscope.schema import BANDS, BRICKS, HOSTS, STAMPS
+from darkhaloscope.schema import ANCHORS, BANDS, BRICKS, HOSTS, STAMPS
 from darkhaloscope.stamps import quantise
 from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.stamps.snr_target import declared_target
@@ -43,9 +45,9 @@ def experiment(**sections) -> Experiment:
     )
 
 
-def hosts() -> pa.Table:
-    rng = np.random.Generator(np.random.Philox(key=11))
-    cell = np.repeat(sorted(CELLS), HOSTS_PER_CELL)
+def hosts(seed: int = 3, hosts_per_cell: int = HOSTS_PER_CELL) -> pa.Table:
+    rng = np.random.Generator(np.random.Philox(key=8 + seed))
+    cell = np.repeat(sorted(CELLS), hosts_per_cell)
     n = len(cell)
     ra, dec = hp.pix2ang(32, cell, nest=True, lonlat=True)
     mag_r = rng.uniform(18.5, 20.5, n)
@@ -94,6 +96,40 @@ def bricks() -> pa.Table:
     return BRICKS.table(columns)
 
 
+def anchors(beside: tuple[float, float, str] | None = None) -> pa.Table:
+    """Known objects in the cells of the world, 0.2 deg from any host; one more at a given place and use."""
+    ra, dec = hp.pix2ang(32, np.array(sorted(CELLS)), nest=True, lonlat=True)
+    use = [["grade", "hard_negative", "exclude"][i % 3] for i in range(len(ra))]
+    dec = dec - 0.2
+    if beside is not None:
+        ra, dec, use = np.append(ra, beside[0]), np.append(dec, beside[1]), [*use, beside[2]]
+    n = len(ra)
+    kind = ["lookalike" if u == "hard_negative" else "lens" for u in use]
+    texts = {
+        "object_class": "galaxy lens",
+        "discovery": "imaging",
+        "grade": "confident",
+        "reference": "a paper",
+    }
+    return ANCHORS.table(
+        {
+            "anchor_id": [f"a{i}" for i in range(n)],
+            "name": [f"LENS {i}" for i in range(n)],
+            "ra": ra,
+            "dec": dec,
+            "kind": kind,
+            **{name: [text] * n for name, text in texts.items()},
+            "z_lens": [None] * n,
+            "theta_e_arcsec": [None] * n,
+            "catalog_sha256": ["0" * 64] * n,
+            "catalog_row": np.arange(n),
+            "healpix": hp.ang2pix(32, ra, dec, nest=True, lonlat=True),
+            "use": use,
+            "exclude_reason": ["" if u != "exclude" else "cluster" for u in use],
+        }
+    )
+
+
 @dataclass(frozen=True)
 class Rows:
     """STAMPS rows in memory, read the way a ShardSet is."""
@@ -115,14 +151,23 @@ class Rows:
         rows = self.table.filter(pa.array(keep))
         return rows if columns is None else rows.select(columns)
 
-    def iter_batches(self, split=None, columns=None):
+    def iter_batches(self, split=None, columns=None, tasks=None):
         assert split is None
-        chosen = self.table if columns is None else self.table.select(columns)
+        rows = self.table if tasks is None else self.table.filter(pc.is_in(self.table["task_id"], tasks))
+        chosen = rows if columns is None else rows.select(columns)
         return iter(chosen.combine_chunks().to_batches(max_chunksize=256))
 
     @property
     def population(self) -> Population:
         return Population.of(self.table)
+
+    @property
+    def columns(self) -> Columns:
+        return self.planned()
+
+    def planned(self, splits=None, targeting: SnrTargeting | None = None) -> Columns:
+        """What one pass finds, beside a plan of the splits and a declared target."""
+        return scan_columns(self, Plan(32, splits, targeting and declared_target(targeting)))
 
 
 @dataclass(frozen=True)
@@ -163,18 +208,24 @@ def host_sums(world: World, table: pa.Table) -> HostSums:
     )
 
 
-_BUILT: dict[str, GateWorld] = {}
+_BUILT: dict[int, GateWorld] = {}
 
 
-def build(folder: Path) -> GateWorld:
-    """Build once per process."""
-    if "good" not in _BUILT:
+def build(folder: Path, seed: int = 3, hosts_per_cell: int = HOSTS_PER_CELL) -> GateWorld:
+    """Build once per process and seed; the seed draws hosts and tasks."""
+    if seed not in _BUILT:
         folder.mkdir(parents=True, exist_ok=True)
         bank = stamp_world.bank(folder)
-        world = stamp_world.build(folder, experiment(), bank, host_table=hosts())
+        chosen = experiment().model_copy(update={"seed": seed})
+        world = stamp_world.build(folder, chosen, bank, host_table=hosts(seed, hosts_per_cell))
         table = tabular.read_table(world.paths("shards")).combine_chunks()
-        _BUILT["good"] = GateWorld(world, table, sample_of(table, world.experiment), host_sums(world, table))
-    return _BUILT["good"]
+        _BUILT[seed] = GateWorld(world, table, sample_of(table, chosen), host_sums(world, table))
+    return _BUILT[seed]
+
+
+def forget(seed: int) -> None:
+    """Drop a world, for those who build many."""
+    _BUILT.pop(seed, None)
 
 
 def changed(table: pa.Table, **columns) -> pa.Table:

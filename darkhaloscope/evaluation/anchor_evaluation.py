@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.evaluation.anchor_stamps import LOOKALIKE_TRAIN
-from darkhaloscope.evaluation.rates import OperatingPoint, Rate, freeze_threshold
 from darkhaloscope.evaluation.scoring import join_scores, score_array, score_rows
 from darkhaloscope.profiles import Profile
 from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.statistics import grouped_auc_interval
+from darkhaloscope.statistics.rates import OperatingPoint, Rate, freeze_threshold
 from darkhaloscope.training.predict import LoadedModel, load_model
 
 RECORD_NAME = "anchor_evaluation.json"

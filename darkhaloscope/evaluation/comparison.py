@@ -6,7 +6,7 @@ what makes them differ is only known where one choice changed. Both are said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from darkhaloscope.config import Experiment
@@ -21,6 +21,7 @@ def compare_models(
     evaluations: Mapping[str, Mapping[str, Any]],
     experiments: Mapping[str, Experiment],
     gates: Mapping[str, Mapping[str, int]] | None = None,
+    waivers: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> dict[str, Any]:
     """Put experiments side by side.
 
@@ -33,6 +34,8 @@ def compare_models(
         Every experiment that was run, graded or not.
     gates : mapping of str to dict, optional
         Number of gate results per status.
+    waivers : mapping of str to sequence of dict, optional
+        What each experiment rests on: gate and reason of every waiver.
 
     Returns
     -------
@@ -42,7 +45,11 @@ def compare_models(
         ``same_objects``: whether all graded models saw the same real objects.
     """
     rows = [
-        _row(name, evaluations.get(name), dict((gates or {}).get(name, {}))) for name in sorted(experiments)
+        {
+            **_row(name, evaluations.get(name), dict((gates or {}).get(name, {}))),
+            "waivers": [dict(waiver) for waiver in (waivers or {}).get(name, [])],
+        }
+        for name in sorted(experiments)
     ]
     names = sorted(experiments)
     differences: list[dict[str, Any]] = [

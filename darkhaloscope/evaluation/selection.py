@@ -8,7 +8,7 @@ injections until real and injected lenses are shown to be alike, and says so.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from darkhaloscope import streams, tabular
 from darkhaloscope.config import Experiment
 from darkhaloscope.errors import ArtifactError, DataError, describe
-from darkhaloscope.evaluation.rates import OperatingPoint, Rate
 from darkhaloscope.evaluation.scoring import BATCH_ROWS, score_array, score_rows
 from darkhaloscope.profiles import Profile
 from darkhaloscope.progress import track
@@ -35,6 +34,7 @@ from darkhaloscope.stamps.deflectors import LensPopulation
 from darkhaloscope.stamps.hostpixels import locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
 from darkhaloscope.stamps.kinds import POSITIVE
+from darkhaloscope.statistics.rates import OperatingPoint, Rate
 from darkhaloscope.survey.neighbours import nearest_arcsec
 from darkhaloscope.survey.tiles import SplitMap, cell_ids
 from darkhaloscope.training.predict import LoadedModel, load_model
@@ -46,7 +46,7 @@ NOT_VALIDATED = (
     "recovery of injections; not validated as completeness of real lenses: "
     "real and injected lenses were not compared"
 )
-"""Printed on every map until a real-versus-injected comparison says otherwise."""
+"""Printed on every map that no comparison of real and injected lenses was made for."""
 
 _HOST_COLUMNS = [column.name for column in HOSTS if column.role is not Role.PIXELS]
 
@@ -60,6 +60,7 @@ def measure_selection(
     splits: SplitMap,
     bank_path: str | Path,
     evaluation_path: str | Path,
+    validity: Mapping[str, Any] | None = None,
     inputs: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Measure the recovered share in each cell of Einstein radius and seeing.
@@ -83,6 +84,8 @@ def measure_selection(
     evaluation_path : path
         Anchor evaluation of this checkpoint: its frozen threshold and the
         positions of known objects.
+    validity : mapping, optional
+        ``validated`` and ``statement``: what the map may claim; nothing by default.
     inputs : dict of str to str, optional
         Content hashes of what was read.
 
@@ -132,7 +135,7 @@ def measure_selection(
         "seeing_edges_arcsec": list(edges.seeing_edges_arcsec),
         "injections_per_cell": profile.selection_per_cell,
         "cells": cells,
-        "validity": {"validated": False, "statement": NOT_VALIDATED},
+        "validity": dict(validity or {"validated": False, "statement": NOT_VALIDATED}),
     }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from astropy.modeling import fitting, models
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] # ships no types
 
 SUBTRACTION = "astropy Sersic2D with isophotal correction, positive residuals clipped"
 """Name of the deflector subtraction behind every arc S/N of a real object."""
@@ -121,7 +123,9 @@ def arc_visibility(
     if annulus.sum() < _MIN_PIXELS or sky.sum() < _MIN_PIXELS:
         return None
     near = good & (radius_arcsec < _MODEL_ARCSEC)
-    model = _smooth_surface(data, weight, near, x, y, psf_fwhm_arcsec / pixel_scale_arcsec)
+    # The fit solves many small systems: threads cost more than they bring, 16 times on a busy machine.
+    with _blas().limit(limits=1, user_api="blas"):
+        model = _smooth_surface(data, weight, near, x, y, psf_fwhm_arcsec / pixel_scale_arcsec)
     if model is None:
         return None
     model = _follow_isophotes(data, model, near)
@@ -215,6 +219,11 @@ def _follow_isophotes(data: FloatArray, model: FloatArray, inside: BoolArray) ->
         correction = np.interp(level, heights[order], medians[order])
         corrected = corrected + np.where(inside, correction, 0.0)
     return corrected
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _lower_median(values: FloatArray) -> float:

@@ -1,6 +1,6 @@
 """Gates: one question about one artefact, answered with a verdict consumers must hold.
 
-``registry`` names them, ``thresholds`` holds every limit, ``quality``,
+``registry`` names them, ``thresholds`` holds every limit, the packages ``quality``,
 ``leakage``, ``physics``, ``shortcut``, ``behaviour`` and ``anchors`` measure and
 judge, ``run`` runs a family over an artefact, ``enforce`` is the lock. A
 ``measure_*`` function never decides and a ``judge_*`` function never reads.

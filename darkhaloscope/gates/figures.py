@@ -5,12 +5,11 @@ Nothing is measured here; a figure can be drawn again from the report's JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
@@ -68,7 +67,7 @@ def draw_effects(path: Path, effects: Mapping[str, Mapping[str, Any]], limit: fl
     axes.set_title(title, fontsize=9)
     if columns:
         axes.legend(fontsize=7, loc="lower right")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def condition_effects(measured: Measured) -> dict[str, dict[str, Any]]:
@@ -107,7 +106,7 @@ def draw_classes(path: Path, measured: Measured) -> str:
     axes.set_yticks(range(len(measured["counts"])), list(measured["counts"]))
     axes.set_xlabel("share of rows (dotted: promised)")
     axes.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.22), frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_snr_mix(path: Path, measured: Measured) -> str | None:
@@ -131,7 +130,7 @@ def draw_snr_mix(path: Path, measured: Measured) -> str | None:
     axes.set_xlabel("footprint S/N in r (outermost bins: outside the range)")
     axes.set_ylabel("share of positives")
     axes.legend(fontsize=7, ncols=5, loc="upper center", bbox_to_anchor=(0.5, 1.15), frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_sky(path: Path, ra_deg: NDArray[Any], dec_deg: NDArray[Any], split: NDArray[Any]) -> str:
@@ -147,7 +146,7 @@ def draw_sky(path: Path, ra_deg: NDArray[Any], dec_deg: NDArray[Any], split: NDA
     axes.set_xlabel("RA [deg]")
     axes.set_ylabel("Dec [deg]")
     axes.legend(fontsize=7, markerscale=3)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_flux(path: Path, measured: Measured, limit: float) -> str:
@@ -167,7 +166,7 @@ def draw_flux(path: Path, measured: Measured, limit: float) -> str:
     axes.set_xlabel("added / expected flux - 1, every band (grey: limit of the median)")
     axes.set_ylabel("share")
     axes.legend(fontsize=7)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_arc_colours(path: Path, measured: Measured) -> str | None:
@@ -187,63 +186,7 @@ def draw_arc_colours(path: Path, measured: Measured) -> str | None:
         axes.plot(said[:, c], seen[:, c], ".", ms=2.5, color=COLOURS["positive"])
         axes.set_xlabel(f"{label} recorded [mag]")
         axes.set_ylabel("measured on the stamp", fontsize=8)
-    return _save(figure, path)
-
-
-def draw_roc(path: Path, views: Mapping[str, Measured], title: str) -> str:
-    """Draw the ROC curves of a probe, one panel per view (S2, S2p)."""
-    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
-    panels: Sequence[Axes] = figure.subplots(1, len(views), squeeze=False, sharey=True)[0]
-    for axes, (view, measured) in zip(panels, views.items(), strict=True):
-        axes.plot([0, 1], [0, 1], color="0.75", lw=0.8, zorder=0)
-        for kind, curve in measured["roc"].items():
-            label = f"{kind} {measured['auc'][kind]['value']:.3f}"
-            axes.plot(curve["fpr"], curve["tpr"], color=COLOURS[kind], label=label)
-        axes.set_title(f"{title}: {view} view", fontsize=9)
-        axes.set_xlabel("false-positive rate")
-        axes.set_aspect("equal")
-        axes.legend(fontsize=7, loc="lower right", title="AUC against", title_fontsize=7)
-    panels[0].set_ylabel("true-positive rate")
-    return _save(figure, path)
-
-
-def draw_brightness(path: Path, views: Mapping[str, Measured], low: float, high: float) -> str:
-    """Draw the ratios of core brightness with the arcs and before them (S3)."""
-    rows: list[tuple[str, dict[str, float]]] = []
-    for view, measured in views.items():
-        rows += [(f"stamp, {view}: {kind}", raw) for kind, raw in measured["stamp"].items()]
-    last = next(iter(views.values()))
-    rows += [(f"before injection: {kind}", raw) for kind, raw in last["host"].items()]
-    figure = Figure(figsize=(6.4, 1.0 + 0.28 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    axes.axvspan(low, high, color="0.93", zorder=0)
-    axes.axvline(1.0, color="0.75", lw=0.8, zorder=0)
-    for y, (name, raw) in enumerate(rows):
-        colour = COLOURS[name.rsplit(": ", 1)[1]]
-        axes.plot([raw["lower"], raw["upper"]], [y, y], color=colour)
-        axes.plot(raw["value"], y, "o", ms=4, color=colour)
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=7)
-    axes.invert_yaxis()
-    axes.set_xlabel("mean r < 8 px, positives over controls (grey: allowed)")
-    return _save(figure, path)
-
-
-def draw_signal(path: Path, measured: Measured) -> str | None:
-    """Draw the ROC curve of the convolutional probe in both views (S6); None if it was not trained."""
-    if "roc" not in measured:
-        return None
-    figure = Figure(figsize=(3.6, 3.4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="0.75", lw=0.8, zorder=0)
-    for view, style in (("raw", "-"), ("model", "--")):
-        curve = measured["roc"][view]
-        label = f"{view} view {measured[view]['value']:.3f}"
-        axes.plot(curve["fpr"], curve["tpr"], style, color=COLOURS["matched_light"], label=label)
-    axes.set_title("probe: visible arcs against matched light", fontsize=9)
-    axes.set_xlabel("false-positive rate")
-    axes.set_ylabel("true-positive rate")
-    axes.legend(fontsize=7, loc="lower right", title="AUC", title_fontsize=7)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_scores(path: Path, measured: Measured, title: str) -> str | None:
@@ -260,7 +203,7 @@ def draw_scores(path: Path, measured: Measured, title: str) -> str | None:
     axes.set_ylabel("share")
     axes.set_title(title, fontsize=9)
     axes.legend(fontsize=7)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def draw_bank(path: Path, measured: Measured, limits: Mapping[str, float]) -> str:
@@ -305,10 +248,11 @@ def draw_bank(path: Path, measured: Measured, limits: Mapping[str, float]) -> st
     growth.plot(radius_px, square, color=COLOURS["unpaired"], ls=":", label="empty square")
     growth.set(xlabel="radius [px]", ylabel="share of light inside")
     growth.legend(fontsize=7)
-    return _save(figure, path)
+    return save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> str:
+def save(figure: Figure, path: Path) -> str:
+    """Write a figure as PNG and return its file name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # without the writer's name and version equal figures are equal files
     figure.savefig(path, dpi=_DPI, metadata={"Software": None})

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkhaloscope.config import Experiment
-from darkhaloscope.gates.features import brightness_of
+from darkhaloscope.gates.views import aperture_flux, brightness_of
 from darkhaloscope.schema import BANDS
 from darkhaloscope.stamps.hostpixels import HostStamps, locate_hosts
 from darkhaloscope.stamps.inject import load_hosts_for
@@ -40,6 +40,8 @@ class HostSums:
         Galaxy minus stamp centre, x and y.
     gain : ndarray, shape (n, 3)
         Median sky level x invvar: electrons per nMgy.
+    apertures : ndarray, shape (n, 2, 3)
+        Flux within 4 and 10 px, per band.
     """
 
     row_of: dict[str, int]
@@ -47,6 +49,7 @@ class HostSums:
     brightness_r: FloatArray
     offset_px: FloatArray
     gain: FloatArray
+    apertures: FloatArray
 
     def rows(self, host_ids: Sequence[str]) -> NDArray[np.intp]:
         """Return the row of each host, -1 where it is absent."""
@@ -71,7 +74,7 @@ def measure_hosts(
     """
     wanted = sorted(set(host_ids))
     row_of: dict[str, int] = {}
-    totals, brightness, offsets, gains = [], [], [], []
+    totals, brightness, offsets, gains, apertures = [], [], [], [], []
     for path in hosts_paths:
         located = locate_hosts([path], wanted)
         for part in located:
@@ -85,15 +88,18 @@ def measure_hosts(
                 brightness.append(brightness_of(stamps.image[ok]))
                 offsets.append(stamps.offset_px[ok])
                 gains.append(_gain(stamps, ok))
+                apertures.append(aperture_flux(stamps.image[ok]))
     if not totals:
         bands = len(BANDS)
-        return HostSums({}, np.empty((0, bands)), np.empty(0), np.empty((0, 2)), np.empty((0, bands)))
+        none = np.empty((0, bands))
+        return HostSums({}, none, np.empty(0), np.empty((0, 2)), none, np.empty((0, 2, bands)))
     return HostSums(
         row_of,
         np.concatenate(totals),
         np.concatenate(brightness),
         np.concatenate(offsets),
         np.concatenate(gains),
+        np.concatenate(apertures),
     )
 
 

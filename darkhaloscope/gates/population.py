@@ -65,7 +65,9 @@ class Population:
             If a row has an unknown kind or split, or no host.
         """
         return cls(
-            _known(table, "control_kind", KINDS), _known(table, "split", SPLITS), codes(table["host_id"])[0]
+            known_codes(table, "control_kind", KINDS),
+            known_codes(table, "split", SPLITS),
+            _encoded(table["host_id"])[0],
         )
 
     @classmethod
@@ -107,12 +109,8 @@ class Population:
 
 def codes(column: pa.ChunkedArray | pa.Array) -> tuple[Codes, list[Any]]:
     """Return an integer per row (-1 where null) and the values they stand for."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks else pa.array([], type=column.type)
-    encoded = array.dictionary_encode()
-    indices = pc.fill_null(pc.cast(encoded.indices, pa.int64()), -1)
-    return np.asarray(indices.to_numpy(zero_copy_only=False), dtype=np.int64), encoded.dictionary.to_pylist()
+    indices, values = _encoded(column)
+    return indices, values.to_pylist()
 
 
 def floats(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:
@@ -120,12 +118,32 @@ def floats(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:
     return np.asarray(pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _known(table: pa.Table, name: str, known: Sequence[str]) -> Codes:
-    indices, values = codes(table[name])
-    unknown = sorted({str(value) for value in values} - set(known))
-    if unknown or bool((indices < 0).any()):
+def known_codes(table: pa.Table | pa.RecordBatch, name: str, known: Sequence[str]) -> Codes:
+    """Return the place of each value of a column in a list.
+
+    Raises
+    ------
+    DataError
+        If a value is null or not in the list.
+    """
+    column = table[name]
+    found = pc.index_in(column, value_set=pa.array(known, type=column.type))
+    if found.null_count:
+        unknown = sorted({str(v) for v in pc.unique(column.filter(pc.is_null(found))).to_pylist() if v})
         raise DataError(
             describe("Unknown value", field=name, expected=f"one of {list(known)}", got=unknown or "null")
         )
-    lookup = np.array([known.index(value) for value in values], dtype=np.int64)
-    return lookup[indices] if indices.size else indices
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Return a column in one piece."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return pa.concat_arrays(column.chunks) if column.chunks else pa.array([], type=column.type)
+
+
+def _encoded(column: pa.ChunkedArray | pa.Array) -> tuple[Codes, pa.Array]:
+    encoded = one_array(column).dictionary_encode()
+    indices = pc.fill_null(pc.cast(encoded.indices, pa.int64()), -1)
+    return np.asarray(indices.to_numpy(zero_copy_only=False), dtype=np.int64), encoded.dictionary

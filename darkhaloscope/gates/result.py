@@ -11,16 +11,19 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from enum import StrEnum
+from functools import cache
 from typing import Any, Self
 
 from darkhaloscope.config import Gates
 from darkhaloscope.errors import ArtifactError, ConfigError, describe
 from darkhaloscope.gates.registry import GATES, get_gate
-from darkhaloscope.hashing import hash_json
+from darkhaloscope.hashing import code_version, hash_json
 from darkhaloscope.statistics import Interval
 
-REPORT_VERSION = 1
-"""Raised when the layout of the stored JSON changes."""
+REPORT_VERSION = 2
+"""Raised when the layout of the stored JSON changes; ``report.schema.json`` describes it."""
+
+_JUDGING = ("darkhaloscope.gates", "darkhaloscope.statistics", "darkhaloscope.preprocess")
 
 
 class GateStatus(StrEnum):
@@ -177,6 +180,12 @@ class GateResult:
             ) from error
 
 
+@cache
+def judging_code() -> str:
+    """Return the version of the code that measures and judges."""
+    return code_version(*_JUDGING)
+
+
 @dataclass(frozen=True)
 class GateReport:
     """The results of one run of gates over one artefact of one experiment.
@@ -193,6 +202,11 @@ class GateReport:
         Its content hash.
     results : tuple of GateResult
         In registry order; one per gate and view.
+    code_version : str
+        Of the code that measured and judged.
+    about : dict
+        How the artefact was read where it was found on disk: path, form,
+        columns without meaning here, columns and inputs that are absent.
     """
 
     experiment: str
@@ -200,6 +214,8 @@ class GateReport:
     artefact: str
     artefact_hash: str
     results: tuple[GateResult, ...]
+    code_version: str = field(default_factory=judging_code)
+    about: dict[str, Any] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[GateResult]:
         return iter(self.results)
@@ -254,6 +270,14 @@ class GateReport:
             )
         return replace(self, results=results)
 
+    def waivers(self) -> list[dict[str, Any]]:
+        """Return what stands waived: gate, artefact, reason, expiry, and the status before."""
+        return [
+            {"gate": result.key, "artefact": result.artefact, **(result.values.get("waiver") or {})}
+            for result in self.results
+            if result.status is GateStatus.WAIVED
+        ]
+
     def verdict_hash(self) -> str:
         """Return a hash of everything but the wall times."""
         raw = self.to_dict()
@@ -269,6 +293,8 @@ class GateReport:
             "config_hash": self.config_hash,
             "artefact": self.artefact,
             "artefact_hash": self.artefact_hash,
+            "code_version": self.code_version,
+            "about": self.about,
             "results": [result.to_dict() for result in self.results],
         }
 
@@ -288,18 +314,29 @@ class GateReport:
         try:
             raw = json.loads(text)
             version = raw["version"]
+            if version != REPORT_VERSION:
+                raise ArtifactError(
+                    describe(
+                        "Gate report of another version",
+                        expected=REPORT_VERSION,
+                        got=version,
+                        hint="materialise the gate report again",
+                    )
+                )
             results = tuple(GateResult.from_dict(item) for item in raw["results"])
             report = cls(
-                raw["experiment"], raw["config_hash"], raw["artefact"], raw["artefact_hash"], results
+                raw["experiment"],
+                raw["config_hash"],
+                raw["artefact"],
+                raw["artefact_hash"],
+                results,
+                raw["code_version"],
+                raw["about"],
             )
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ArtifactError(
                 describe("Not a gate report", got=repr(error), hint="materialise the gate report again")
             ) from error
-        if version != REPORT_VERSION:
-            raise ArtifactError(
-                describe("Gate report of another version", expected=REPORT_VERSION, got=version)
-            )
         return report
 
 

@@ -198,6 +198,51 @@ def oracle_flux_nmgy(
     return flux
 
 
+def oracle_images_nmgy(
+    templates: NDArray[Any],
+    *,
+    template_scale_arcsec: float,
+    size_px: int,
+    pixel_scale_arcsec: float,
+    supersampling: int = 4,
+    margin_px: int = 16,
+    **parameters: Any,
+) -> FloatArray:
+    """Return the image of an arc in each band, by lenstronomy, for comparison of many rows.
+
+    Light is collected in survey pixels before it is convolved, with the profile
+    sampled at their centres: for a PSF of 3 pixels and more what is folded over by
+    that is below 0.1 % of the peak, and one convolution costs a millisecond.
+
+    Parameters
+    ----------
+    templates, template_scale_arcsec, size_px, pixel_scale_arcsec, supersampling, margin_px, **parameters
+        As in :func:`reference_render`.
+
+    Returns
+    -------
+    ndarray, shape (n, bands, size_px, size_px)
+        Unit: nMgy/px.
+    """
+    templates = np.asarray(templates, dtype=np.float64)
+    check_templates(templates)
+    n = templates.shape[0]
+    scenes = Scenes.of(n, **parameters)
+    field_px = size_px + 2 * margin_px
+    ray_area = (pixel_scale_arcsec / supersampling) ** 2
+    inner = slice(margin_px, margin_px + size_px)
+    image = np.empty((*scenes.flux_nmgy.shape, size_px, size_px))
+    for i in range(n):
+        fine = _surface_brightness(
+            templates[i], scenes, i, template_scale_arcsec, field_px, pixel_scale_arcsec, supersampling
+        )
+        pixels = fine.reshape(field_px, supersampling, field_px, supersampling).sum(axis=(1, 3)) * ray_area
+        for band, fwhm_arcsec in enumerate(scenes.psf_fwhm_arcsec[i]):
+            kernel = moffat_kernel(float(fwhm_arcsec), pixel_scale_arcsec, enclosed=0.999, subsampling=1)
+            image[i, band] = scenes.flux_nmgy[i, band] * convolve(pixels, kernel)[inner, inner]
+    return image
+
+
 def _axis_arcsec(field_px: int, pixel_scale_arcsec: float, supersampling: int) -> FloatArray:
     count = field_px * supersampling
     return np.asarray((np.arange(count) - (count - 1) / 2.0) * (pixel_scale_arcsec / supersampling))

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.patches import Rectangle
 
-from darkhaloscope.evaluation.rates import Rate
 from darkhaloscope.reports.canvas import COLOURS, INK, MUTED, SERIES, canvas, figure_of
 from darkhaloscope.reports.stamps_rgb import anchor_sheet, host_sheet, picture_sheet, stamp_sheet
+from darkhaloscope.statistics.rates import Rate
 
 __all__ = [
     "anchor_sheet",
@@ -254,9 +254,16 @@ def comparison_figure(comparison: Mapping[str, Any], path: str | Path) -> Path:
                     continue
                 x, y, err = _error_bars([{**item, "x": index}], "x")
                 axes.errorbar(y, x, xerr=err, fmt="o", color=SERIES[index % len(SERIES)], capsize=3)
-            axes.set_yticks(range(len(models)), [row["experiment"] for row in models])
+            axes.set_yticks(range(len(models)), [_waived_name(row) for row in models])
             axes.set(xlim=(-0.02, 1.02), ylim=(max(len(models), 1) - 0.5, -0.5), title=title)
     return Path(path)
+
+
+def _waived_name(row: Mapping[str, Any]) -> str:
+    """Return the name of a model and, below it, how many gates were waived for it."""
+    count = len(row["waivers"])
+    waived = f"\n{count} gate{'s' if count != 1 else ''} waived" if count else ""
+    return f"{row['experiment']}{waived}"
 
 
 def _error_bars(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from darkhaloscope.evaluation.rates import Rate
+from darkhaloscope.statistics.rates import Rate
 
 _LARGE_BYTES = 120_000
 _JPEG_QUALITY = 90
@@ -77,12 +77,12 @@ _STATUS_TEXT = {
 }
 
 
-def page(title: str, body: Iterable[str]) -> str:
-    """Return a whole document without scripts or outside resources."""
+def page(title: str, body: Iterable[str], style: str = "") -> str:
+    """Return a whole document without scripts or outside resources; ``style`` adds to the common one."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(body)
         + "\n</main>\n</body>\n</html>\n"
     )

@@ -20,12 +20,12 @@ from darkhaloscope.errors import ArtifactError, describe
 from darkhaloscope.evaluation import anchor_evaluation, selection
 from darkhaloscope.evaluation.comparison import compare_models
 from darkhaloscope.evaluation.cutouts import read_cutouts, score_cutouts
-from darkhaloscope.evaluation.rates import Rate
-from darkhaloscope.gates.bank import judged_for
+from darkhaloscope.gates.physics.bank import judged_for
 from darkhaloscope.gates.registry import COSMOS_BANK
 from darkhaloscope.gates.result import GateReport, GateStatus
 from darkhaloscope.profiles import Profile
 from darkhaloscope.reports.gates import JSON_NAME
+from darkhaloscope.statistics.rates import Rate
 from darkhaloscope.survey.release import get_release
 from darkhaloscope.training.checkpoint import CHECKPOINT_NAME
 from darkhaloscope.training.checkpoint import RECORD_NAME as TRAINING_RECORD_NAME
@@ -107,6 +107,7 @@ def build_summary(
             evaluations,
             {experiment.name: experiment for experiment in experiments},
             {name: one["gate_counts"] for name, one in collected.items()},
+            {name: _waivers(one["gates"]) for name, one in collected.items()},
         ),
     }
 
@@ -178,7 +179,7 @@ def _experiment(
     checkpoint = _record(store, "checkpoint", name)
     reports = {
         kind: read_gate_report(store, kind, name)
-        for kind in ("gate_report", "model_gate_report")
+        for kind in ("gate_report", "model_gate_report", "anchor_evaluation")
         if store.has(kind, name)
     }
     pointing = read_gate_report(store, "anchor_stamps") if store.has("anchor_stamps") else None
@@ -194,6 +195,7 @@ def _experiment(
         bank = judged_for(bank, experiment.gates, datetime.now(tz=UTC).date())
         gates += [_gate(COSMOS_BANK, result) for result in bank.to_dict()["results"]]
     if pointing is not None:
+        pointing = pointing.with_waivers(experiment.gates, datetime.now(tz=UTC).date())
         gates += [_gate("anchor_stamps", result) for result in pointing.to_dict()["results"]]
     hashes = {
         kind: {tile: record.content_hash for tile, record in records.items()}
@@ -283,6 +285,19 @@ def _gate(source: str, result: Mapping[str, Any]) -> dict[str, Any]:
         "waiver": waiver,
         "values": result["values"],
     }
+
+
+def _waivers(gates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return every waiver of an experiment in the layout of ``GateReport.waivers``."""
+    return [
+        {
+            "gate": f"{gate['gate']}:{gate['view']}" if gate["view"] else gate["gate"],
+            "artefact": gate["artefact"],
+            **gate["waiver"],
+        }
+        for gate in gates
+        if gate["waiver"]
+    ]
 
 
 def _state(

@@ -7,7 +7,8 @@ sees is made from them in ``preprocess``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from darkhaloscope import streams, tabular
-from darkhaloscope.errors import DataError, describe
+from darkhaloscope.errors import DataError, MissingInputError, describe
 from darkhaloscope.schema import STAMPS, Role
 from darkhaloscope.stamps import quantise
 from darkhaloscope.survey.tiles import SPLITS
@@ -90,6 +91,18 @@ class ShardSet:
         if not self._paths:
             raise DataError(describe("No shards", expected="at least one file", got=0))
 
+    @cached_property
+    def absent(self) -> Mapping[str, str]:
+        """Columns of STAMPS that a shard lacks, and what to say of each; none in shards of this version."""
+        missing: dict[str, str] = {}
+        for path in self._paths:
+            found = set(tabular.read_schema(path).names)
+            found |= {"image"} if "image_low" in found else set()
+            for name in STAMPS.names():
+                if name not in found:
+                    missing.setdefault(name, f"column {name}, of {path.name}")
+        return missing
+
     @property
     def splits(self) -> tuple[str, ...]:
         """Splits that have shards, in storage order."""
@@ -109,13 +122,26 @@ class ShardSet:
         paths = self.paths(split)
         if not paths:
             raise DataError(describe("Split has no shards", field=split, expected=f"one of {self.splits}"))
-        return read_stamps(paths, columns)
+        return self._read(split, columns, None)
 
     def iter_batches(
-        self, split: str | None = None, columns: Sequence[str] | None = None
+        self,
+        split: str | None = None,
+        columns: Sequence[str] | None = None,
+        tasks: pa.Array | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Stream rows in storage order, one row group at a time."""
-        return iter_stamps(self.paths(split), columns)
+        """Stream rows in storage order, one row group at a time.
+
+        Parameters
+        ----------
+        split : str, optional
+            One split only.
+        columns : sequence of str, optional
+            Columns to read; all by default.
+        tasks : pyarrow.Array of str, optional
+            Rows of these tasks only; pixels of other row groups are not read.
+        """
+        return self._stream(split, columns, None if tasks is None else self._rows_of(tasks, split))
 
     def sample(
         self,
@@ -160,7 +186,7 @@ class ShardSet:
             rank = np.empty(len(first), dtype=np.intp)
             rank[np.argsort(key[rows][first], kind="stable")] = np.arange(len(first))
             chosen[rows[rank[of_row] < n_hosts_per_class]] = True
-        return read_stamps(self.paths(split), columns, np.flatnonzero(chosen))
+        return self._read(split, columns, np.flatnonzero(chosen))
 
     def load(self, task_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows of the given tasks in that order.
@@ -176,7 +202,39 @@ class ShardSet:
             missing = task_ids[pc.index(index.is_null(), True).as_py()]
             raise DataError(describe("Task is not in the shards", field="task_id", row=missing))
         rows, back = np.unique(index.to_numpy(), return_inverse=True)
-        return read_stamps(self.paths(), columns, rows).take(pa.array(back))
+        return self._read(None, columns, rows).take(pa.array(back))
+
+    def _require(self, columns: Sequence[str] | None) -> None:
+        """Refuse columns that are absent.
+
+        Raises
+        ------
+        MissingInputError
+            If one is.
+        """
+        if self.absent:
+            for name in STAMPS.names() if columns is None else columns:
+                if name in self.absent:
+                    raise MissingInputError(self.absent[name])
+
+    def _rows_of(self, tasks: pa.Array, split: str | None) -> NDArray[np.intp]:
+        """Return the row numbers of tasks, ascending."""
+        known = self.metadata(["task_id"], split)["task_id"]
+        return np.flatnonzero(pc.is_in(known, value_set=tasks).to_numpy())
+
+    def _stream(
+        self, split: str | None, columns: Sequence[str] | None, rows: NDArray[np.intp] | None
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream columns of the rows with these numbers; where the files' format is known."""
+        self._require(columns)
+        return iter_stamps(self.paths(split), columns, rows)
+
+    def _read(
+        self, split: str | None, columns: Sequence[str] | None, rows: NDArray[np.intp] | None
+    ) -> pa.Table:
+        """Return the rows of :meth:`_stream` as a table."""
+        self._require(columns)
+        return read_stamps(self.paths(split), columns, rows)
 
 
 def _split_of(path: Path) -> int:

@@ -19,10 +19,12 @@ from darkhaloscope.statistics.ranking import (
     group_index,
     grouped_auc_interval,
     grouped_auc_loss,
+    linearised_auc_interval,
 )
 from darkhaloscope.statistics.samples import (
     cohen_d,
     ks_distance,
+    ks_interval,
     ks_p_value,
     ks_two_sample,
     mean_interval,
@@ -39,8 +41,10 @@ __all__ = [
     "grouped_auc_interval",
     "grouped_auc_loss",
     "ks_distance",
+    "ks_interval",
     "ks_p_value",
     "ks_two_sample",
+    "linearised_auc_interval",
     "mean_interval",
     "mean_ratio_interval",
     "risk_ratio",

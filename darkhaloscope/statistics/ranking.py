@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from darkhaloscope.errors import DataError, describe
-from darkhaloscope.statistics.intervals import CONFIDENCE, Interval, checked_sample
+from darkhaloscope.statistics.intervals import CONFIDENCE, Interval, checked_sample, normal_quantile
 from darkhaloscope.streams import generator
 
 FloatArray = NDArray[np.float64]
@@ -82,6 +82,52 @@ def grouped_auc_interval(
     return Interval(auc(labels, scores), float(lower), float(upper), int(group_index(groups).max()) + 1)
 
 
+def linearised_auc_interval(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    groups: Sequence[str] | NDArray[Any],
+    confidence: float = CONFIDENCE,
+    weights: ArrayLike | None = None,
+) -> Interval:
+    """Return the AUC with a normal interval over whole groups, without resampling.
+
+    The influence of a row is its placement, the share of the other class that it
+    beats (DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44, 837), summed by
+    group. For many intervals of high coverage, which resamples reach slowly, and
+    for rows that do not count alike.
+
+    Parameters
+    ----------
+    labels : array-like of bool, shape (n,)
+        True for positives.
+    scores : array-like of float, shape (n,)
+        Larger means more positive.
+    groups : sequence, length n
+        Galaxy of each row.
+    confidence : float
+        Coverage.
+    weights : array-like of float, shape (n,), optional
+        How much each row counts within its class; alike by default.
+
+    Raises
+    ------
+    DataError
+        If a class is missing or a score is not finite.
+    """
+    positive, score = _checked_scores(labels, scores)
+    weight = np.ones(score.size) if weights is None else np.asarray(weights, dtype=np.float64).copy()
+    for members in (positive, ~positive):
+        weight[members] /= weight[members].sum()
+    placement = np.empty(score.size)
+    placement[positive] = _share_below(score[~positive], weight[~positive], score[positive])
+    placement[~positive] = 1.0 - _share_below(score[positive], weight[positive], score[~positive])
+    value = float(weight[positive] @ placement[positive])
+    sums = np.bincount(group_index(groups), weights=weight * (placement - value))
+    error = math.sqrt(float((sums**2).sum()) * sums.size / max(1, sums.size - 1))
+    half = normal_quantile(confidence) * error
+    return Interval(value, max(0.0, value - half), min(1.0, value + half), sums.size)
+
+
 def grouped_auc_loss(
     labels: ArrayLike,
     before: ArrayLike,
@@ -142,6 +188,14 @@ def _auc_resamples(
         draws = np.bincount(rng.integers(0, n_groups, n_groups), minlength=n_groups)
         values[i] = _weighted_auc(positive, draws[group].astype(np.float64), tie)
     return values
+
+
+def _share_below(scores: FloatArray, weights: FloatArray, values: FloatArray) -> FloatArray:
+    """Return the weight of the scores below each value, equal ones counted half; weights sum to 1."""
+    order = np.argsort(scores, kind="stable")
+    below = np.concatenate([[0.0], np.cumsum(weights[order])])
+    left, right = (np.searchsorted(scores[order], values, side=side) for side in ("left", "right"))
+    return np.asarray(0.5 * (below[left] + below[right]), dtype=np.float64)
 
 
 def _weighted_auc(positive: NDArray[np.bool_], weight: FloatArray, tie: NDArray[np.intp]) -> float:

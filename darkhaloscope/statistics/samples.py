@@ -142,11 +142,35 @@ def ks_two_sample(
     DataError
         If a sample has fewer than two rows or a value is not finite.
     """
-    distance = ks_distance(a, b)
     n_a = np.size(a) if n_a is None else n_a
     n_b = np.size(b) if n_b is None else n_b
+    return ks_interval(ks_distance(a, b), n_a, n_b, confidence)
+
+
+def ks_interval(
+    distance: float,
+    n_a: int,
+    n_b: int,
+    confidence: float = CONFIDENCE,
+    *,
+    at_most: float | None = None,
+) -> Interval:
+    """Return the band of :func:`ks_two_sample` about a distance that is known already.
+
+    Parameters
+    ----------
+    distance : float
+        Kolmogorov-Smirnov distance, or a lower limit of it.
+    n_a, n_b : int
+        Galaxies behind each sample.
+    confidence : float
+        Coverage.
+    at_most : float, optional
+        An upper limit of the distance, where it is known between limits.
+    """
     half = float(special.kolmogi(1.0 - confidence)) * math.sqrt(1.0 / n_a + 1.0 / n_b)
-    return Interval(distance, max(0.0, distance - half), min(1.0, distance + half), n_a + n_b)
+    upper = distance if at_most is None else at_most
+    return Interval(distance, max(0.0, distance - half), min(1.0, upper + half), n_a + n_b)
 
 
 def ks_p_value(distance: float, n_a: int, n_b: int) -> float:

@@ -133,11 +133,15 @@ class LensFinder(nn.Module):
         -------
         Tensor, shape (n,)
         """
-        features = self.encoder(images)
+        logits: Tensor = self.head(self.dropout(self.features(images, metadata))).squeeze(1)
+        return logits
+
+    def features(self, images: Tensor, metadata: Tensor) -> Tensor:
+        """Return what the last layer reads, shape (n, features); arguments as in :meth:`forward`."""
+        features: Tensor = self.encoder(images)
         if self.conditions is not None:
             features = torch.cat([features, self.conditions(metadata)], dim=1)
-        logits: Tensor = self.head(self.dropout(features)).squeeze(1)
-        return logits
+        return features
 
 
 def build_model(spec: ModelSpec, seed: int) -> LensFinder:

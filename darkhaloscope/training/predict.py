@@ -102,6 +102,36 @@ class LoadedModel:
             )
         return out
 
+    def features(
+        self, images: NDArray[Any], conditions: Conditions = None, *, batch_rows: int = BATCH_ROWS
+    ) -> NDArray[np.float64]:
+        """Return what the last layer reads of every stamp; arguments as in :meth:`score`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, features)
+            Of encoder and metadata branch, side by side.
+
+        Raises
+        ------
+        DataError
+            If a stamp or a condition is not usable, or a feature is not finite.
+        """
+        metadata = self._metadata(conditions, len(images))
+        parts = []
+        for start in range(0, len(images), batch_rows):
+            rows = slice(start, start + batch_rows)
+            shown = torch.from_numpy(self.preprocess.images(images[rows])).to(
+                self._device, memory_format=torch.channels_last
+            )
+            with torch.inference_mode():
+                seen = self._network.features(shown, torch.from_numpy(metadata[rows]).to(self._device))
+            parts.append(seen.to("cpu", torch.float64).numpy())
+        out: NDArray[np.float64] = np.concatenate(parts)
+        if not np.isfinite(out).all():
+            raise DataError(describe("Feature is not finite", got=f"{int((~np.isfinite(out)).sum())} values"))
+        return out
+
     def _metadata(self, conditions: Conditions, rows: int) -> NDArray[np.float32]:
         columns = self.preprocess.metadata_columns
         if isinstance(conditions, pa.Table):

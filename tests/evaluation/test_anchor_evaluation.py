@@ -14,11 +14,11 @@ from darkhaloscope.evaluation.anchor_evaluation import (
     operating_point,
     score_test_split,
 )
-from darkhaloscope.evaluation.rates import OperatingPoint, Rate
 from darkhaloscope.hashing import canonical_json
 from darkhaloscope.profiles import TEST
 from darkhaloscope.schema import STAMPS
 from darkhaloscope.stamps.shards import ShardSet
+from darkhaloscope.statistics.rates import OperatingPoint, Rate
 
 
 def scored(kinds, scores, hosts=None, snr=None) -> pa.Table:

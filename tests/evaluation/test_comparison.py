@@ -4,7 +4,7 @@ import pytest
 
 from darkhaloscope.config import load_experiments
 from darkhaloscope.evaluation.comparison import compare_models, config_difference
-from darkhaloscope.evaluation.rates import Rate
+from darkhaloscope.statistics.rates import Rate
 
 EXPERIMENTS = load_experiments(Path(__file__).resolve().parents[2] / "experiments")
 
@@ -70,3 +70,17 @@ def test_models_graded_on_other_objects_are_told_apart():
     other = compare_models({"gen4-sersic": evaluation(1), "gen6": evaluation(1, ("a",))}, experiments)
     assert same["same_objects"]
     assert not other["same_objects"]
+
+
+def test_waivers_travel_with_the_model_they_were_granted_to():
+    names = ("gen5-cosmos", "gen6")
+    waiver = {"gate": "S2:model", "reason": "kept as the predecessor ran it"}
+    record = compare_models(
+        {"gen6": evaluation(7)},
+        {name: EXPERIMENTS[name] for name in names},
+        waivers={"gen5-cosmos": [waiver]},
+    )
+    assert {row["experiment"]: row["waivers"] for row in record["models"]} == {
+        "gen6": [],
+        "gen5-cosmos": [waiver],
+    }

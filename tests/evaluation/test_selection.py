@@ -9,7 +9,6 @@ from darkhaloscope.artifacts import write_json
 from darkhaloscope.config import Lens
 from darkhaloscope.errors import ArtifactError, DataError
 from darkhaloscope.evaluation import selection
-from darkhaloscope.evaluation.rates import OperatingPoint, Rate
 from darkhaloscope.evaluation.selection import (
     draw_tasks,
     measure_selection,
@@ -22,6 +21,7 @@ from darkhaloscope.schema import MANIFEST
 from darkhaloscope.sources import open_sources
 from darkhaloscope.sources.colours import describe_galaxies
 from darkhaloscope.stamps.deflectors import LensPopulation
+from darkhaloscope.statistics.rates import OperatingPoint, Rate
 from darkhaloscope.survey.tiles import SplitMap
 
 PROFILE = dataclasses.replace(stamp_world.PROFILE, selection_per_cell=5)

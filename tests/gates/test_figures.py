@@ -4,19 +4,21 @@ import json
 
 import numpy as np
 
-from darkhaloscope.gates import figures, shortcut
+from darkhaloscope.gates import figures
+from darkhaloscope.gates.shortcut import figures as drawings
+from darkhaloscope.gates.shortcut import light
 
 
 def test_a_figure_is_drawn_again_from_json_to_the_same_bytes(good, tmp_path):
-    measured = shortcut.measure_aperture_light(good.sample, good.sample.model, seed=1, n_boot=20)
+    measured = light.measure_core(good.sample, good.sample.model, seed=1, n_boot=20)
     stored = json.loads(json.dumps(measured))
-    one = figures.draw_roc(tmp_path / "a.png", {"model": measured}, "t")
-    two = figures.draw_roc(tmp_path / "b.png", {"model": stored}, "t")
+    one = drawings.draw_classifier(tmp_path / "a.png", {"model": measured}, "t")
+    two = drawings.draw_classifier(tmp_path / "b.png", {"model": stored}, "t")
     assert (tmp_path / one).read_bytes() == (tmp_path / two).read_bytes()
 
 
 def test_nothing_measured_draws_nothing(tmp_path):
-    assert figures.draw_signal(tmp_path / "S6.png", {"has_matched_light": False}) is None
+    assert drawings.draw_signal(tmp_path / "S6.png", {"kinds": {}, "stacks": {}}) is None
     assert figures.draw_scores(tmp_path / "B1.png", {"galaxies": 0}, "t") is None
     assert list(tmp_path.iterdir()) == []
 

@@ -6,8 +6,8 @@ import stamp_world
 from gate_world import kinds, values
 
 from darkhaloscope import tabular
-from darkhaloscope.gates.features import brightness_of
 from darkhaloscope.gates.hosts import measure_hosts
+from darkhaloscope.gates.views import brightness_of
 
 
 def test_sums_are_those_of_the_stamps_with_nothing_added(good):

@@ -8,6 +8,8 @@ import torch
 from darkhaloscope import tabular
 from darkhaloscope.artifacts import write_json
 from darkhaloscope.errors import GateError, MissingDataError
+from darkhaloscope.gates.behaviour.runs import Model
+from darkhaloscope.gates.context import DataSet
 from darkhaloscope.gates.enforce import require_gate
 from darkhaloscope.gates.registry import DATA_GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateReport, GateStatus
@@ -17,6 +19,7 @@ from darkhaloscope.stamps.quantise import quantised
 from darkhaloscope.stamps.shards import ShardSet
 from darkhaloscope.training.checkpoint import Checkpoint, save_checkpoint
 from darkhaloscope.training.models import LensFinder, ModelSpec
+from darkhaloscope.training.predict import load_model
 
 
 def run(good, figures, shards=None, **changes):
@@ -29,10 +32,10 @@ def run(good, figures, shards=None, **changes):
         "stamp_paths": good.world.paths("stamps"),
         "hosts_paths": good.world.paths("hosts"),
         "bank_path": good.world.bank_path,
-        "artefact_hash": "abc",
-        "figures_dir": figures,
+        "anchors": gate_world.anchors(),
+        "folder": figures,
     }
-    return run_data_gates(shards or good.shards, **{**given, **changes})
+    return run_data_gates(DataSet(shards or good.shards, **{**given, **changes}), artefact_hash="abc")
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +79,14 @@ def test_figures_are_where_the_report_says(report):
     assert {
         "Q1.png",
         "Q5.png",
+        "Q6.png",
         "L1.png",
+        "L5.png",
         "P1.png",
+        "P2.png",
         "P3.png",
+        "P5.png",
+        "P8.png",
         "S1.png",
         "S2.png",
         "S2p.png",
@@ -126,15 +134,15 @@ def test_an_untrained_model_does_not_pass(good, tmp_path):
         prior=0.3,
     )
     save_checkpoint(tmp_path / "checkpoint.pt", untrained)
-    verdicts = run_model_gates(
-        tmp_path / "checkpoint.pt",
-        good.shards,
+    model = Model(
+        score=load_model(tmp_path / "checkpoint.pt").score,
+        shards=good.shards,
         experiment=chosen,
         profile=gate_world.PROFILE,
         hosts_paths=good.world.paths("hosts"),
-        artefact_hash="m",
-        figures_dir=tmp_path,
+        folder=tmp_path,
     )
+    verdicts = run_model_gates(model, artefact_hash="m")
     assert verdicts.gates() == list(MODEL_GATES)
     assert verdicts.of("B2")[0].status is GateStatus.FAIL
     assert verdicts.of("B1")[0].values["changed_rows"] == 0

@@ -8,7 +8,7 @@ import anchor_world as world
 import pytest
 import sky_tree
 
-from darkhaloscope.gates.anchors import run_anchor_gates
+from darkhaloscope.gates.anchors.pointing import run_anchor_gates
 from darkhaloscope.gates.enforce import require_gate
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -3,7 +3,7 @@
 import numpy as np
 from gate_world import LIMITS
 
-from darkhaloscope.gates import quality
+from darkhaloscope.gates.quality import conditions
 from darkhaloscope.gates.result import GateStatus
 from darkhaloscope.statistics import cohen_d, ks_p_value, ks_two_sample
 
@@ -21,7 +21,7 @@ def verdict(shift):
             {"column": "ebv", "split": "train", "kind": "unpaired", "d": d.to_dict(), "ks": ks.to_dict()}
         ],
     }
-    return quality.judge_conditions(measured, LIMITS), ks_p_value(ks.value, n, n)
+    return conditions.judge_conditions(measured, LIMITS), ks_p_value(ks.value, n, n)
 
 
 def test_a_harmless_difference_passes_whatever_its_p_value():

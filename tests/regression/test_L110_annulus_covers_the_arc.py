@@ -4,11 +4,11 @@ import gate_world
 import numpy as np
 from gate_world import Rows
 
-from darkhaloscope.gates import behaviour
+from darkhaloscope.gates.behaviour import trial as trials
 
 
 def test_the_annulus_follows_the_lens_and_the_fixed_one_misses_it(gate_set):
-    trial = behaviour.read_trial(
+    trial = trials.read_trial(
         Rows(gate_set.table),
         gate_set.world.paths("hosts"),
         experiment=gate_set.world.experiment,
@@ -22,5 +22,5 @@ def test_the_annulus_follows_the_lens_and_the_fixed_one_misses_it(gate_set):
     def held(mask):
         return np.median((arc * mask).sum(axis=(1, 2)) / arc.sum(axis=(1, 2)))
 
-    assert held(behaviour.arc_annulus(trial.rows, 0.262, 64)) > 0.9
+    assert held(trials.arc_annulus(trial.rows, 0.262, 64)) > 0.9
     assert held((radius >= 10) & (radius <= 25)) < 0.6

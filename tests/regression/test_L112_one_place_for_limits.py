@@ -10,7 +10,7 @@ from darkhaloscope.gates.thresholds import DEFAULTS
 def test_judges_name_limits_that_exist_and_every_limit_is_used():
     text = ""
     used = set()
-    for path in sorted(Path(package.__file__).parent.glob("*.py")):
+    for path in sorted(Path(package.__file__).parent.rglob("*.py")):
         if path.name == "thresholds.py":
             continue
         source = path.read_text()

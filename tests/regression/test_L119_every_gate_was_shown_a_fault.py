@@ -4,12 +4,23 @@ import gate_world
 import numpy as np
 import pytest
 from gate_world import LIMITS, Rows, sample_of
-from gates import faults
+from gates.faults import plants
 
-from darkhaloscope.config import Controls, SnrTargeting, Split, Storage
-from darkhaloscope.gates import arc_colours, behaviour, leakage, physics, quality, shortcut, snr_mix, storage
+from darkhaloscope.config import Controls, SnrTargeting, Storage
+from darkhaloscope.gates.behaviour import trial
+from darkhaloscope.gates.leakage import known_objects, metadata, proportions, splits
+from darkhaloscope.gates.physics import arc_colours, flux
+from darkhaloscope.gates.quality import (
+    completeness,
+    conditions,
+    losses,
+    multiplicity,
+    snr_mix,
+    storage,
+)
 from darkhaloscope.gates.registry import DATA_GATES, MODEL_GATES
 from darkhaloscope.gates.result import GateStatus
+from darkhaloscope.gates.shortcut import brightness, colour, light, normalisation, profile, signal
 from darkhaloscope.schema import STAMPS
 from darkhaloscope.sources.library import open_sources
 from darkhaloscope.tabular import read_table, write_table
@@ -29,26 +40,26 @@ class Bench:
         return self.set.sample if same else sample_of(table, chosen or self.chosen)
 
     def q1(self, table):
-        measured = quality.measure_conditions(Rows(table), Rows(table).population, {}, Rows(table).population)
-        return quality.judge_conditions(measured, LIMITS)
+        measured = conditions.measure_conditions(Rows(table).columns, {}, Rows(table).population)
+        return conditions.judge_conditions(measured, LIMITS)
 
     def q2(self, table):
-        return quality.judge_bands(quality.measure_bands(Rows(table), Rows(table).population, {}), LIMITS)
+        return completeness.judge_bands(completeness.measure_bands(Rows(table).columns, {}), LIMITS)
 
     def q3(self, table):
-        return quality.judge_finite(quality.measure_finite(Rows(table), Rows(table).population, 0), LIMITS)
+        return completeness.judge_finite(completeness.measure_finite(Rows(table).columns, 0), LIMITS)
 
     def q4(self, stamps):
         write_table(self.folder / "s.parquet", STAMPS, stamps)
         paths = self.set.world.paths("manifest"), [self.folder / "s.parquet"]
-        return quality.judge_losses(quality.measure_losses(*paths), LIMITS)
+        return losses.judge_losses(losses.measure_losses(*paths), LIMITS)
 
     def q5(self, table):
-        measured = quality.measure_classes(Rows(table).population, Controls(), gate_world.FRACTIONS)
-        return quality.judge_classes(measured, LIMITS)
+        measured = completeness.measure_classes(Rows(table).columns, Controls(), gate_world.FRACTIONS)
+        return completeness.judge_classes(measured, LIMITS)
 
     def q7(self, table):
-        measured = snr_mix.measure_snr_mix(Rows(table), Rows(table).population, AIM, seed=1)
+        measured = snr_mix.measure_snr_mix(Rows(table).planned(targeting=AIM), AIM, seed=1)
         return snr_mix.judge_snr_mix(measured, LIMITS)
 
     def q8(self, table):
@@ -65,21 +76,21 @@ class Bench:
 
     def l1(self, table):
         rows = Rows(table)
-        return leakage.judge_sky(
-            leakage.measure_sky(rows, rows.population, Split(guard_deg=0.5), None), LIMITS
-        )
+        return splits.judge_sky(splits.measure_sky(rows.columns, 0.5), LIMITS)
 
     def l2(self, table):
-        return leakage.judge_hosts(leakage.measure_shared_hosts(Rows(table), Rows(table).population), LIMITS)
+        return splits.judge_hosts(
+            splits.measure_shared_hosts(Rows(table).columns, Rows(table), LIMITS), LIMITS
+        )
 
     def l3(self, table):
-        return leakage.judge_sources(leakage.measure_sources(Rows(table), Rows(table).population), LIMITS)
+        return splits.judge_sources(splits.measure_sources(Rows(table).columns, Rows(table)), LIMITS)
 
     def l4(self, counts):
         split = np.repeat(["train", "val", "test"], counts)
         n = len(split)
         hosts = dict(zip(["train", "val", "test"], counts, strict=True))
-        measured = leakage.measure_proportions(
+        measured = proportions.measure_proportions(
             cell=np.arange(n),
             split=split,
             galaxies=np.ones(n),
@@ -88,11 +99,26 @@ class Bench:
             available=hosts,
             kept=hosts,
         )
-        return leakage.judge_proportions(measured, LIMITS)
+        return proportions.judge_proportions(measured, LIMITS)
+
+    def q6(self, table):
+        measured = multiplicity.measure_multiplicity(Rows(table).columns, Rows(table), LIMITS)
+        return multiplicity.judge_multiplicity(measured, LIMITS)
+
+    def l5(self, table):
+        measured = metadata.measure_metadata(
+            Rows(table).columns, ("psf_fwhm_r_arcsec",), seed=1, n_boot=50, limits=LIMITS
+        )
+        return metadata.judge_metadata(measured, LIMITS)
+
+    def l6(self, anchors):
+        rows = Rows(self.set.table)
+        measured = known_objects.measure_known_objects(rows.columns, anchors, rows, LIMITS)
+        return known_objects.judge_known_objects(measured, LIMITS)
 
     def p1(self, table):
         with open_sources("cosmos", self.set.world.bank_path) as library:
-            measured = physics.measure_flux(
+            measured = flux.measure_flux(
                 self.sample(table),
                 self.set.hosts,
                 library,
@@ -101,7 +127,7 @@ class Bench:
                 oracle_rows=20,
                 limits=LIMITS,
             )
-        return physics.judge_flux(measured, LIMITS)
+        return flux.judge_flux(measured, LIMITS)
 
     def p3(self, table):
         measured = arc_colours.measure_arc_colours(
@@ -113,44 +139,55 @@ class Bench:
         return arc_colours.judge_arc_colours(measured, LIMITS)
 
     def s1(self, table):
-        return shortcut.judge_normalisation(shortcut.measure_normalisation(self.sample(table)), LIMITS)
+        measured = normalisation.measure_normalisation(self.sample(table))
+        return normalisation.judge_normalisation(measured, LIMITS)
 
     def s2(self, table):
         sample = self.sample(table)
-        measured = shortcut.measure_aperture_light(sample, sample.model, seed=1, n_boot=50)
-        return shortcut.judge_aperture_light(measured, LIMITS)
+        measured = light.measure_aperture_light(sample, sample.model, None, seed=1, n_boot=50)
+        return light.judge_aperture_light(measured, LIMITS)
 
     def s2p(self, table):
         sample = self.sample(table)
-        measured = shortcut.measure_core(sample, sample.model, seed=1, n_boot=50)
-        return shortcut.judge_core(measured, LIMITS)
+        measured = light.measure_core(sample, sample.model, seed=1, n_boot=50)
+        return light.judge_core(measured, LIMITS)
 
     def s3(self, table):
         sample = self.sample(table)
-        measured = shortcut.measure_brightness(sample, sample.model, self.set.hosts)
-        return shortcut.judge_brightness(measured, LIMITS)
+        measured = brightness.measure_brightness(sample, sample.model, self.set.hosts)
+        return brightness.judge_brightness(measured, LIMITS)
+
+    def s4(self, table):
+        sample = self.sample(table)
+        measured = colour.measure_colour(sample, sample.model, None, seed=1, n_boot=50)
+        return colour.judge_colour(measured, LIMITS)
+
+    def s5(self, table):
+        sample = self.sample(table)
+        measured = profile.measure_profile(sample, sample.model, seed=1, n_boot=50)
+        return profile.judge_profile(measured, LIMITS)
 
     def s6(self, centre):
         chosen = gate_world.experiment(preprocess={"centre": centre, "centre_radius_px": 16.0})
         sample = self.sample(self.set.table, chosen)
-        measured = shortcut.measure_signal(sample, epochs=10, seed=1, n_boot=50, limits=LIMITS)
-        return shortcut.judge_signal(measured, LIMITS)
+        measured = signal.measure_signal(sample, epochs=10, seed=1, n_boot=50, limits=LIMITS)
+        return signal.judge_signal(measured, LIMITS)
 
     def b1(self, score):
-        measured = behaviour.measure_null_injection(
+        measured = trial.measure_null_injection(
             self.trial, lambda images, _rows: score(self.trial, images), experiment=self.chosen, n_boot=50
         )
-        return behaviour.judge_null_injection(measured, LIMITS)
+        return trial.judge_null_injection(measured, LIMITS)
 
     def b2(self, score):
-        measured = behaviour.measure_arc_removed(
+        measured = trial.measure_arc_removed(
             self.trial, lambda images, _rows: score(self.trial, images), experiment=self.chosen
         )
-        return behaviour.judge_arc_removed(replace_annulus(measured), LIMITS)
+        return trial.judge_arc_removed(replace_annulus(measured), LIMITS)
 
     @property
     def trial(self):
-        return behaviour.read_trial(
+        return trial.read_trial(
             Rows(self.set.table),
             self.set.world.paths("hosts"),
             experiment=self.chosen,
@@ -188,24 +225,34 @@ def aimed(bench):
     return gate_world.on_target(bench.set.table, AIM)
 
 
+def known_lens(bench):
+    ra, dec = (bench.set.table[name][0].as_py() for name in ("ra", "dec"))
+    return gate_world.anchors((ra, dec, "grade"))
+
+
 CASES = {
-    "Q1": (sound, rows(faults.sharper_seeing)),
-    "Q2": (sound, rows(faults.missing_band)),
-    "Q3": (sound, rows(faults.nan_pixel, counted=True)),
-    "Q4": (stamps, lambda bench: faults.lose_wide_psf(stamps(bench))),
-    "Q5": (sound, rows(faults.half_the_positives)),
-    "Q7": (aimed, lambda bench: faults.faint_arcs_missing(aimed(bench))),
-    "Q8": (rows(gate_world.quantised), rows(faults.undithered)),
-    "L1": (sound, rows(faults.ring_order)),
-    "L2": (sound, rows(faults.relabelled_rows)),
-    "L3": (sound, rows(faults.shared_source)),
+    "Q1": (sound, rows(plants.sharper_seeing)),
+    "Q2": (sound, rows(plants.missing_band)),
+    "Q3": (sound, rows(plants.nan_pixel, counted=True)),
+    "Q4": (stamps, lambda bench: plants.lose_wide_psf(stamps(bench))),
+    "Q5": (sound, rows(plants.half_the_positives)),
+    "Q6": (sound, rows(plants.one_row_per_selection)),
+    "Q7": (aimed, lambda bench: plants.faint_arcs_missing(aimed(bench))),
+    "Q8": (rows(gate_world.quantised), rows(plants.undithered)),
+    "L1": (sound, rows(plants.ring_order)),
+    "L2": (sound, rows(plants.relabelled_rows)),
+    "L3": (sound, rows(plants.shared_source)),
     "L4": (lambda _: [70, 15, 15], lambda _: [81, 11, 8]),
-    "P1": (sound, rows(faults.scaled_light, 1.05)),
-    "P3": (sound, rows(faults.same_colour, recorded=True)),
-    "S1": (sound, rows(faults.sky_residual)),
-    "S2": (sound, rows(faults.one_colour)),
-    "S2p": (sound, rows(faults.light_in_the_core)),
-    "S3": (sound, rows(faults.light_in_the_core)),
+    "L5": (sound, rows(plants.rounded_seeing)),
+    "L6": (lambda _: gate_world.anchors(), known_lens),
+    "P1": (sound, rows(plants.scaled_light, 1.05)),
+    "P3": (sound, rows(plants.same_colour, recorded=True)),
+    "S1": (sound, rows(plants.sky_residual)),
+    "S2": (sound, rows(plants.one_colour)),
+    "S2p": (sound, rows(plants.light_in_the_core)),
+    "S3": (sound, rows(plants.light_in_the_core)),
+    "S4": (sound, rows(plants.one_colour)),
+    "S5": (sound, rows(plants.light_in_the_core)),
     "S6": (lambda _: "none", lambda _: "mask"),
     "B1": (lambda _: arcs, lambda _: bright_centres),
     "B2": (lambda _: arcs, lambda _: bright_centres),

@@ -6,8 +6,8 @@ import sky_tree
 import tiny_model
 
 from darkhaloscope.errors import DataError
-from darkhaloscope.evaluation.rates import freeze_threshold
 from darkhaloscope.evaluation.scoring import score_rows
+from darkhaloscope.statistics.rates import freeze_threshold
 from darkhaloscope.training.predict import load_model
 
 

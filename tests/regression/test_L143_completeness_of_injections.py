@@ -3,9 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from darkhaloscope.evaluation.rates import Rate
 from darkhaloscope.evaluation.selection import NOT_VALIDATED
 from darkhaloscope.reports.figures import selection_figure
+from darkhaloscope.statistics.rates import Rate
 
 
 def record(statement):

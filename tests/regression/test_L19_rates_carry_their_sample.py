@@ -2,8 +2,8 @@
 
 import pytest
 
-from darkhaloscope.evaluation.rates import Rate
 from darkhaloscope.reports.html_parts import rate_cell
+from darkhaloscope.statistics.rates import Rate
 
 
 @pytest.mark.parametrize(("k", "n", "lower", "upper"), [(3, 68, 0.009, 0.124), (2, 4, 0.07, 0.93)])

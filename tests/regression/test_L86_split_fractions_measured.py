@@ -3,14 +3,14 @@
 import numpy as np
 from gate_world import LIMITS
 
-from darkhaloscope.gates import leakage
+from darkhaloscope.gates.leakage import proportions
 from darkhaloscope.gates.result import GateStatus
 
 
 def verdict(counts):
     split = np.repeat(["train", "val", "test"], counts)
     hosts = dict(zip(["train", "val", "test"], [c * 100 for c in counts], strict=True))
-    measured = leakage.measure_proportions(
+    measured = proportions.measure_proportions(
         cell=np.arange(len(split)),
         split=split,
         galaxies=np.ones(len(split)),
@@ -19,7 +19,7 @@ def verdict(counts):
         available=hosts,
         kept=hosts,
     )
-    return leakage.judge_proportions(measured, LIMITS)
+    return proportions.judge_proportions(measured, LIMITS)
 
 
 def test_the_measured_fractions_decide():

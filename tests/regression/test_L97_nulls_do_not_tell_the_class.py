@@ -2,7 +2,11 @@
 
 import pytest
 import stamp_world
+from gate_world import LIMITS, Rows
+from gates.faults.plants import null_in_controls
 
+from darkhaloscope.gates.leakage import metadata
+from darkhaloscope.gates.result import GateStatus
 from darkhaloscope.schema import STAMPS, Role
 
 
@@ -37,3 +41,11 @@ def test_columns_with_class_dependent_nulls_may_be_no_input(world):
             uneven.add(name)
     assert uneven
     assert not uneven & set(STAMPS.names(Role.CONDITION))
+
+
+def test_a_condition_that_is_null_in_controls_only_fails_the_set(gate_set):
+    columns = Rows(null_in_controls(gate_set.table, "psf_fwhm_r_arcsec")).columns
+    measured = metadata.measure_metadata(columns, (), seed=1, n_boot=50, limits=LIMITS)
+    verdict = metadata.judge_metadata(measured, LIMITS)
+    assert verdict.status is GateStatus.FAIL
+    assert "psf_fwhm_r_arcsec is null" in verdict.reason

@@ -17,14 +17,14 @@ from darkhaloscope import tabular
 from darkhaloscope.artifacts import ArtifactStore, write_json
 from darkhaloscope.config import Experiment, Waiver
 from darkhaloscope.evaluation import anchor_evaluation, selection
-from darkhaloscope.evaluation.rates import OperatingPoint, Rate
 from darkhaloscope.evaluation.selection import NOT_VALIDATED
-from darkhaloscope.gates.anchors import run_anchor_gates
+from darkhaloscope.gates.anchors.pointing import run_anchor_gates
 from darkhaloscope.gates.result import GateReport, GateResult, GateStatus, Verdict
 from darkhaloscope.profiles import TEST
 from darkhaloscope.reports.gates import write_gate_report
 from darkhaloscope.schema import ANCHOR_STAMPS, STAMPS
 from darkhaloscope.stamps.shards import ShardSet
+from darkhaloscope.statistics.rates import OperatingPoint, Rate
 
 WAIVED = Waiver(gate="S2", reason="kept as the predecessor ran it, for comparison only")
 

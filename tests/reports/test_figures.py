@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darkhaloscope.evaluation.rates import Rate
 from darkhaloscope.reports import figures
 from darkhaloscope.reports.summary import build_summary
+from darkhaloscope.statistics.rates import Rate
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,16 @@ def table():
     return synthetic.stamp_table(20, "test")
 
 
+def test_features_are_what_the_last_layer_reads(model, table):
+    images = pixels(table, "image")
+    features = model.features(images, table, batch_rows=7)
+    head = model.checkpoint.network().head
+    with torch.inference_mode():
+        logits = head(torch.from_numpy(features).float()).squeeze(1).numpy()
+    assert features.shape == (len(images), head.in_features)
+    np.testing.assert_allclose(logits, model.logits(images, table), atol=1e-4)
+
+
 def test_scores_are_those_of_the_network_on_preprocessed_rows(model, table):
     images = pixels(table, "image")
     network: LensFinder = model.checkpoint.network()

@@ -1,0 +1,1 @@
+"""Does a trained model score what it should, and only that."""

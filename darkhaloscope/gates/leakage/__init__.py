@@ -1,0 +1,1 @@
+"""Does anything cross from one split to another, or from the label into the inputs."""

@@ -1,0 +1,1 @@
+"""Are the rows complete, finite, counted once, and alike in both classes."""

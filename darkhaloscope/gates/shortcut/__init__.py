@@ -1,0 +1,1 @@
+"""Can the class be told without seeing a lens."""
