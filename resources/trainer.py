@@ -47,11 +47,25 @@ class Trainer(Protocol):
         ...
 
 
-class LocalTrainer(dg.ConfigurableResource):
-    """One subprocess on this machine; a killed run goes on after its last whole epoch."""
+def training_command(
+    request: Path, answer: Path, processes: int, *, python: str = sys.executable
+) -> list[str]:
+    """Return the command of a training: one process, or as many as torchrun starts."""
+    entry = ["-m", "darkhaloscope.remote.train", str(request), str(answer)]
+    if processes == 1:
+        return [python, *entry]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [python, *torchrun, *entry]
 
-    threads: int = Field(default=2, ge=1, description="CPU threads; the weights depend on their number.")
+
+class LocalTrainer(dg.ConfigurableResource):
+    """Subprocesses on this machine; a killed run goes on after its last saved step."""
+
+    threads: int = Field(
+        default=2, ge=1, description="CPU threads of a process; the weights depend on their number."
+    )
     device: str = Field(default="auto", description="auto (a GPU if there is one), cpu or cuda.")
+    processes: int = Field(default=1, ge=1, description="Processes that torchrun starts, one per GPU.")
 
     def train(self, context: dg.AssetExecutionContext, request: TrainRequest) -> dict[str, Any]:
         """Train in a subprocess; see :class:`Trainer`."""
@@ -64,7 +78,7 @@ class LocalTrainer(dg.ConfigurableResource):
         with tempfile.TemporaryDirectory(prefix="dhs-train-") as folder:
             asked = request.write(Path(folder, "request.json"))
             answer = Path(folder, "answer.json")
-            command = [sys.executable, "-m", "darkhaloscope.remote.train", str(asked), str(answer)]
+            command = training_command(asked, answer, self.processes)
             status = _run_with_pipes(context, command, environment)
             if answer.is_file():
                 return worker.read_answer(answer.read_text())
@@ -73,13 +87,13 @@ class LocalTrainer(dg.ConfigurableResource):
                 "Training process was lost",
                 expected="an answer",
                 got=f"exit status {status}",
-                hint="see its output above; run again to go on after its last whole epoch",
+                hint="see its output above; run again to go on after its last saved step",
             )
         )
 
 
-class _OneWriterReader(dg.PipesTempFileMessageReader):
-    """Messages of one process, which is all a training has.
+class OneWriter:
+    """A reader of the messages of one process, which is all a training has.
 
     The inherited property says the same, with a warning that several writers
     are a preview.
@@ -87,7 +101,12 @@ class _OneWriterReader(dg.PipesTempFileMessageReader):
 
     @property
     def expected_writer_count(self) -> int:
+        """Return the number of processes that write."""
         return 1
+
+
+class _OneWriterReader(OneWriter, dg.PipesTempFileMessageReader):
+    pass
 
 
 def _run_with_pipes(context: dg.AssetExecutionContext, command: list[str], env: dict[str, str]) -> int:

@@ -1,6 +1,6 @@
 """An experiment: one YAML file, typed, frozen, hashed.
 
-``sections``, ``populations`` and ``targeting`` say what may be chosen, ``experiment`` puts them
+``sections``, ``populations``, ``targeting`` and ``training`` say what may be chosen, ``experiment`` puts them
 together, ``loading`` reads one.
 """
 
@@ -13,22 +13,21 @@ from darkhaloscope.config.sections import (
     Gates,
     Hosts,
     Lens,
-    Model,
     Noise,
-    Preprocess,
     Rendering,
     Sources,
     Split,
     Storage,
     Survey,
     ThresholdOverride,
-    Training,
     Waiver,
 )
 from darkhaloscope.config.targeting import SnrTargeting
+from darkhaloscope.config.training import Augmentation, Model, Preprocess, Training
 
 __all__ = [
     "DATASET_SECTIONS",
+    "Augmentation",
     "Controls",
     "Cosmology",
     "Deflectors",

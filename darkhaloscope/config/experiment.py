@@ -13,17 +13,15 @@ from darkhaloscope.config.sections import (
     Gates,
     Hosts,
     Lens,
-    Model,
     Noise,
-    Preprocess,
     Rendering,
     Sources,
     Split,
     Storage,
     Survey,
-    Training,
 )
 from darkhaloscope.config.targeting import SnrTargeting
+from darkhaloscope.config.training import Model, Preprocess, Training
 from darkhaloscope.hashing import hash_json
 from darkhaloscope.profiles import Profile
 

@@ -69,7 +69,7 @@ def run(request_path: str | Path, answer_path: str | Path | None = None) -> int:
 @contextmanager
 def _live_report() -> Iterator[OnEpoch | None]:
     """Yield a callback that tells Dagster of every epoch, or None outside Dagster."""
-    if DAGSTER_PIPES_CONTEXT_ENV_VAR not in os.environ:
+    if DAGSTER_PIPES_CONTEXT_ENV_VAR not in os.environ or not _is_first():
         yield None
         return
     with open_dagster_pipes() as pipes:
@@ -87,8 +87,13 @@ def _live_report() -> Iterator[OnEpoch | None]:
         yield on_epoch
 
 
+def _is_first() -> bool:
+    """Say whether this is the process that reports, of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _answer(path: str | Path | None, value: dict[str, Any]) -> None:
-    if path is not None:
+    if path is not None and _is_first():
         write_json(path, value)
 
 

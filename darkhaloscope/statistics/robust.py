@@ -18,15 +18,20 @@ MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
 
+_PLANES_AT_ONCE = 12
+"""Their pixels stay in the second cache."""
+
+
 def median_and_sigma(stamps: FloatImages, region: NDArray[np.intp]) -> tuple[FloatImages, FloatImages]:
     """Return the median and 1.4826 MAD of each plane over the pixels of ``region``.
 
-    One short buffer is partitioned in place per plane: it stays in the first
-    cache, where the axis-wise calls of numpy would copy whole batches.
+    A few planes at a time are gathered and partitioned in place: they stay in
+    the cache, where the axis-wise calls of numpy would copy whole batches.
 
     Parameters
     ----------
     stamps : ndarray of float32, shape (n, bands, side, side)
+        Finite.
     region : ndarray of int, shape (m,)
         Flat pixel indices.
 
@@ -36,23 +41,25 @@ def median_and_sigma(stamps: FloatImages, region: NDArray[np.intp]) -> tuple[Flo
     """
     n, bands = stamps.shape[:2]
     planes = stamps.reshape(n * bands, math.prod(stamps.shape[2:]))
-    median = np.empty(n * bands, dtype=np.float32)
-    sigma = np.empty(n * bands, dtype=np.float32)
-    buffer = np.empty(len(region), dtype=np.float32)
-    for i in range(n * bands):
-        np.take(planes[i], region, out=buffer)
-        median[i] = _partition_median(buffer)
-        buffer -= median[i]
-        np.abs(buffer, out=buffer)
-        sigma[i] = MAD_TO_SIGMA * _partition_median(buffer)
+    median, sigma = np.empty((2, n * bands), dtype=np.float32)
+    for first in range(0, n * bands, _PLANES_AT_ONCE):
+        few = slice(first, first + _PLANES_AT_ONCE)
+        # 'clip' because the default mode copies by way of a buffer; the indices are in range
+        pixels = planes[few].take(region, axis=1, mode="clip")
+        median[few] = partition_medians(pixels)
+        pixels -= median[few, None]
+        np.abs(pixels, out=pixels)
+        sigma[few] = MAD_TO_SIGMA * partition_medians(pixels)
     return median.reshape(n, bands), sigma.reshape(n, bands)
 
 
-def _partition_median(buffer: FloatImages) -> np.float32:
-    """Return the median of ``buffer``, which is reordered."""
-    half = len(buffer) // 2
-    buffer.partition(half)
-    if len(buffer) % 2:
-        return np.float32(buffer[half])
+def partition_medians(rows: FloatImages) -> FloatImages:
+    """Return the median of each row of ``rows``, which is reordered; shape (n,)."""
+    half = rows.shape[1] // 2
+    rows.partition(half, axis=1)
+    upper: FloatImages = rows[:, half].copy()
+    if rows.shape[1] % 2:
+        return upper
     # the largest of the lower half is its neighbour; partitioning for both costs twice
-    return np.float32(0.5) * np.float32(buffer[:half].max() + buffer[half])
+    lower: FloatImages = rows[:, :half].max(axis=1)
+    return np.asarray(np.float32(0.5) * (lower + upper))

@@ -25,7 +25,7 @@ from darkhaloscope.training.models import LensFinder, ModelSpec
 CHECKPOINT_NAME = "checkpoint.pt"
 RECORD_NAME = "record.json"
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,10 @@ class Checkpoint:
         Share of positives in training: the prior at which scores are probabilities.
     metrics : dict
         Validation metrics of that epoch.
+    config : dict
+        The whole experiment, ``Experiment.model_dump(mode="json")``.
+    git_commit : str
+        Commit of the code, empty where there is no repository.
     """
 
     model: ModelSpec
@@ -63,6 +67,8 @@ class Checkpoint:
     epoch: int
     prior: float
     metrics: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    git_commit: str = ""
 
     def network(self) -> LensFinder:
         """Build the network with these weights, in evaluation mode."""
@@ -123,6 +129,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
             "epoch": checkpoint.epoch,
             "prior": checkpoint.prior,
             "metrics": checkpoint.metrics,
+            "config": checkpoint.config,
+            "git_commit": checkpoint.git_commit,
         },
     )
 
@@ -158,4 +166,6 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         epoch=content["epoch"],
         prior=content["prior"],
         metrics=content["metrics"],
+        config=content["config"],
+        git_commit=content["git_commit"],
     )

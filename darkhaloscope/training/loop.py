@@ -1,9 +1,9 @@
 """The training loop, to be read from top to bottom.
 
-A request goes in, ``checkpoint.pt`` and ``record.json`` come out. Every epoch is
-a pure function of the state before it and of (seed, epoch): order, symmetries,
-dropout and learning rate are derived, never carried along. So a run that was
-killed goes on after its last whole epoch and ends in the same bytes.
+A request goes in, ``checkpoint.pt`` and ``record.json`` come out. Every step is
+a pure function of the state before it and of (seed, epoch, step): order,
+augmentation, dropout and learning rate are derived, never carried along. So a
+run that was killed goes on after its last saved step and ends in the same bytes.
 """
 
 from __future__ import annotations
@@ -19,33 +19,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from darkhaloscope.artifacts import SIDECAR_SUFFIX, write_json
-from darkhaloscope.config import Training
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.hashing import sha256_file
 from darkhaloscope.preprocess import PreprocessSpec
 from darkhaloscope.progress import track
-from darkhaloscope.training.checkpoint import (
-    CHECKPOINT_NAME,
-    RECORD_NAME,
-    Checkpoint,
-    load_tensors,
-    save_checkpoint,
-    save_tensors,
-)
-from darkhaloscope.training.data import (
-    Batch,
-    SplitData,
-    batch_count,
-    batches,
-    cache_split,
-    positive_share,
-    read_rows,
-)
+from darkhaloscope.training.batches import Batch, inference_images, training_batches
+from darkhaloscope.training.cache import cache_split
+from darkhaloscope.training.checkpoint import CHECKPOINT_NAME, RECORD_NAME, Checkpoint, save_checkpoint
+from darkhaloscope.training.distributed import Ranks, ranks
 from darkhaloscope.training.metrics import declared_metric, validation_metrics
-from darkhaloscope.training.models import LensFinder, ModelSpec, build_model, torch_seed
+from darkhaloscope.training.models import ModelSpec, build_model, torch_seed
 from darkhaloscope.training.optimise import (
     LOSSES,
     Machine,
@@ -55,15 +41,19 @@ from darkhaloscope.training.optimise import (
     cpu_threads,
     learning_rate,
 )
+from darkhaloscope.training.order import epoch_batches, of_rank
 from darkhaloscope.training.predict import BATCH_ROWS, forward_logits
 from darkhaloscope.training.request import SPLITS, TrainRequest
+from darkhaloscope.training.rows import SplitData, positive_share, read_rows
+from darkhaloscope.training.state import Learner, Progress, compiled, load_state, save_state
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 """Version of ``record.json``."""
 
 _LOG = logging.getLogger(__name__)
 _SCRATCH = "_scratch"
-_STATE = "epoch.pt"
+_STATE = "state.pt"
+_CACHE = "cache"
 _SIDECAR = CHECKPOINT_NAME + SIDECAR_SUFFIX
 
 OnEpoch = Callable[[dict[str, Any]], None]
@@ -71,6 +61,9 @@ OnEpoch = Callable[[dict[str, Any]], None]
 
 def train(request: TrainRequest, on_epoch: OnEpoch | None = None) -> dict[str, Any]:
     """Train a network and write its checkpoint and record.
+
+    Started by torchrun, every process trains on its part of each batch; the
+    first one writes and reports.
 
     Parameters
     ----------
@@ -104,77 +97,84 @@ def train(request: TrainRequest, on_epoch: OnEpoch | None = None) -> dict[str, A
     scratch = output / _SCRATCH
     scratch.mkdir(parents=True, exist_ok=True)
 
-    experiment = request.parsed_experiment()
-    profile = request.parsed_profile()
-    with cpu_threads(request.threads):
-        machine = choose_machine(request.device, experiment.training.precision)
-        data, preprocess = _load(request, scratch)
+    experiment, profile = request.parsed_experiment(), request.parsed_profile()
+    training, seed = experiment.training, experiment.seed
+    machine = choose_machine(request.device, training.precision)
+    with cpu_threads(request.threads), ranks(machine.device) as (among, device):
+        machine = Machine(device, machine.bf16)
+        data, preprocess = _load(request, Path(request.cache_dir or scratch / _CACHE), content_sha256)
         model_spec = ModelSpec.from_config(experiment.model, profile, preprocess)
-        network = build_model(model_spec, experiment.seed).to(machine.device)
-        network = network.to(memory_format=torch.channels_last)
-        optimiser = build_optimiser(network, experiment.training)
-
-        history: list[dict[str, Any]] = []
-        best: dict[str, Any] = {}
-        state = _read_state(scratch / _STATE, key)
-        if state is not None:
-            network.load_state_dict(state["network"])
-            optimiser.load_state_dict(state["optimiser"])
-            history, best = state["history"], state["best"]
-        resumed_from = len(history) or None
+        network = build_model(model_spec, seed).to(device).to(memory_format=torch.channels_last)
+        learner = Learner.of(network, build_optimiser(network, training), training.ema_decay)
+        progress = load_state(scratch / _STATE, key, learner)
+        resumed_from = progress.epoch or None
+        taught = compiled(among.wrap(network, device), training.compile)
         epoch_seconds: list[float] = []
 
-        for epoch in range(len(history) + 1, profile.epochs + 1):
+        while progress.epoch < profile.epochs and not _gave_up(progress, training.patience):
             epoch_started = time.perf_counter()
-            train_loss = train_epoch(
-                network,
-                optimiser,
-                data["train"],
-                experiment.training,
-                machine,
-                seed=experiment.seed,
+            epoch = progress.epoch + 1
+            plan = epoch_batches(
+                len(data["train"]),
+                profile.batch_size,
+                seed=seed,
                 epoch=epoch,
-                epochs=profile.epochs,
-                batch_size=profile.batch_size,
+                hard=data["train"].hard_negatives(),
+                hard_share=training.hard_negative_share,
             )
+            own = [of_rank(rows, among.rank, among.world) for rows in plan]
+            steps = -(-len(plan) // training.accumulate)
+            batches = training_batches(
+                data["train"],
+                own[progress.step * training.accumulate :],
+                preprocess=preprocess,
+                augmentation=training.augmentation,
+                seed=seed,
+                epoch=epoch,
+                device=device,
+            )
+            label = f"train epoch {epoch} of {profile.epochs} [steps]"
+            saved = time.monotonic()
+            taught.train()
+            for step in track(range(progress.step, steps), total=steps - progress.step, label=label):
+                learner.at_rate(learning_rate((epoch - 1) * steps + step, profile.epochs * steps, training))
+                micro = min(training.accumulate, len(plan) - step * training.accumulate)
+                with torch.random.fork_rng():
+                    torch.manual_seed(torch_seed(seed, "train_dropout", f"{epoch}-{step}-{among.rank}"))
+                    for _ in range(micro):
+                        batch = next(batches)
+                        with autocast(machine):
+                            logits = taught(batch.images, batch.metadata)
+                        loss = LOSSES[training.loss](logits, batch.labels)
+                        _require_finite(loss, data["train"], batch, epoch)
+                        (loss / micro).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                        progress.loss_sum += float(loss.detach()) * len(batch.rows)
+                learner.step(training.gradient_clip)
+                progress.step = step + 1
+                if among.first and time.monotonic() - saved > request.save_seconds:
+                    save_state(scratch / _STATE, key, learner, progress)
+                    saved = time.monotonic()
+
             metrics = validation_metrics(
-                predict_split(network, data["val"], machine.device),
+                predict_split(learner.judged, data["val"], preprocess, device, among),
                 data["val"].labels,
                 data["val"].host_ids,
                 data["val"].control_kinds,
                 bootstrap=profile.bootstrap,
-                seed=experiment.seed,
+                seed=seed,
             )
-            history.append({"epoch": epoch, "train_loss": train_loss, "val": metrics})
-            score = declared_metric(metrics, experiment.training.best_by)
-            if not best or score > best["score"]:
-                weights = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
-                best = {"epoch": epoch, "score": score, "weights": weights}
-            save_tensors(
-                scratch / _STATE,
-                {
-                    "key": key,
-                    "network": network.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "history": history,
-                    "best": best,
-                },
-            )
+            train_loss = among.total(progress.loss_sum) / sum(map(len, plan))
+            progress.history.append({"epoch": epoch, "train_loss": train_loss, "val": metrics})
+            progress.epoch, progress.step, progress.loss_sum = epoch, 0, 0.0
+            score = declared_metric(metrics, training.best_by)
+            if not progress.best or score > progress.best["score"]:
+                progress.best = {"epoch": epoch, "score": score, "weights": learner.weights()}
             epoch_seconds.append(time.perf_counter() - epoch_started)
-            _LOG.info(
-                "epoch %d of %d: train loss %.4f, val loss %.4f, val AUC %.4f [%.4f, %.4f], %.1f s",
-                epoch,
-                profile.epochs,
-                train_loss,
-                metrics["loss"],
-                metrics["auc"]["value"],
-                metrics["auc"]["lower"],
-                metrics["auc"]["upper"],
-                epoch_seconds[-1],
-            )
-            if on_epoch is not None:
-                on_epoch({**history[-1], "epochs": profile.epochs, "seconds": epoch_seconds[-1]})
+            if among.first:
+                save_state(scratch / _STATE, key, learner, progress)
+                _tell(progress.history[-1], profile.epochs, epoch_seconds[-1], on_epoch)
 
+        best, history = progress.best, progress.history
         checkpoint = Checkpoint(
             model=model_spec,
             preprocess=preprocess,
@@ -185,118 +185,102 @@ def train(request: TrainRequest, on_epoch: OnEpoch | None = None) -> dict[str, A
             epoch=best["epoch"],
             prior=positive_share(data["train"].kind_counts()),
             metrics=history[best["epoch"] - 1]["val"],
+            config=request.experiment,
+            git_commit=request.git_commit,
         )
-    save_checkpoint(output / CHECKPOINT_NAME, checkpoint)
-    record = {
-        "version": RECORD_VERSION,
-        "experiment": checkpoint.experiment,
-        "config_hash": checkpoint.config_hash,
-        "inputs": checkpoint.inputs,
-        "rows_read_sha256": content_sha256,
-        "checkpoint_sha256": sha256_file(output / CHECKPOINT_NAME),
-        "preprocess": preprocess.to_dict(),
-        "preprocess_sha256": preprocess.sha256,
-        "model": model_spec.to_dict(),
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "rows": {split: rows.kind_counts() for split, rows in data.items()},
-        "val_rows_sha256": data["val"].rows_sha256(),
-        "prior": checkpoint.prior,
-        "best_by": experiment.training.best_by,
-        "best_epoch": checkpoint.epoch,
-        "metrics": checkpoint.metrics,
-        "history": history,
-        "precision": machine.precision,
-        "device": machine.device.type,
-        "threads": request.threads,
-        "torch": torch.__version__,
-    }
-    write_json(output / RECORD_NAME, record)
-    result = {
-        **record,
-        "seconds": time.perf_counter() - started,
-        "epoch_seconds": epoch_seconds,
-        "images_per_second": len(epoch_seconds) * len(data["train"]) / max(sum(epoch_seconds), 1e-9),
-        "resumed_from_epoch": resumed_from,
-    }
-    write_json(output / _SIDECAR, {"key": key, "result": result})
-    shutil.rmtree(scratch)
+        record = {
+            "version": RECORD_VERSION,
+            "experiment": checkpoint.experiment,
+            "config_hash": checkpoint.config_hash,
+            "inputs": checkpoint.inputs,
+            "rows_read_sha256": content_sha256,
+            "preprocess": preprocess.to_dict(),
+            "preprocess_sha256": preprocess.sha256,
+            "model": model_spec.to_dict(),
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "rows": {split: rows.kind_counts() for split, rows in data.items()},
+            "hard_negatives_per_epoch": _hard_rows(data["train"], plan),
+            "val_rows_sha256": data["val"].rows_sha256(),
+            "prior": checkpoint.prior,
+            "best_by": training.best_by,
+            "best_epoch": checkpoint.epoch,
+            "metrics": checkpoint.metrics,
+            "history": history,
+            "precision": machine.precision,
+            "device": device.type,
+            "processes": among.world,
+            "threads": request.threads,
+            "torch": torch.__version__,
+            "git_commit": request.git_commit,
+        }
+        result = {
+            **record,
+            "seconds": time.perf_counter() - started,
+            "epoch_seconds": epoch_seconds,
+            "images_per_second": len(epoch_seconds) * len(data["train"]) / max(sum(epoch_seconds), 1e-9),
+            "resumed_from_epoch": resumed_from,
+        }
+        if among.first:
+            _write(output, checkpoint, record, result, key)
+            shutil.rmtree(scratch)
     return result
 
 
-def train_epoch(
-    network: LensFinder,
-    optimiser: torch.optim.Optimizer,
+def predict_split(
+    network: nn.Module,
     data: SplitData,
-    training: Training,
-    machine: Machine,
-    *,
-    seed: int,
-    epoch: int,
-    epochs: int,
-    batch_size: int,
-) -> float:
-    """Take one pass over the training rows and return the mean loss per row.
-
-    Parameters
-    ----------
-    epoch, epochs : int
-        This epoch, from 1, and how many there are: they place the learning rate.
-
-    Raises
-    ------
-    DataError
-        If the loss is not finite, naming the tasks of the batch.
-    """
-    steps = batch_count(len(data), batch_size)
-    loss_function = LOSSES[training.loss]
-    total = 0.0
-    network.train()
-    with torch.random.fork_rng():
-        torch.manual_seed(torch_seed(seed, "train_dropout", f"epoch-{epoch}"))
-        epoch_batches = batches(data, seed=seed, epoch=epoch, batch_size=batch_size, device=machine.device)
-        label = f"train epoch {epoch} of {epochs} [steps]"
-        for step, batch in enumerate(track(epoch_batches, total=steps, label=label)):
-            rate = learning_rate((epoch - 1) * steps + step, epochs * steps, training)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            with autocast(machine):
-                logits = network(batch.images, batch.metadata)
-            loss = loss_function(logits, batch.labels)
-            _require_finite(loss, data, batch, epoch)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimiser.step()
-            total += float(loss.detach()) * len(batch.rows)
-    return total / len(data)
-
-
-def predict_split(network: LensFinder, data: SplitData, device: torch.device) -> NDArray[np.float64]:
+    preprocess: PreprocessSpec,
+    device: torch.device,
+    among: Ranks = Ranks(),  # noqa: B008  (frozen)
+) -> NDArray[np.float64]:
     """Return the logit of every row of a split, in float32 as at inference, shape (n,)."""
     network.eval()
-    parts = [
-        forward_logits(
-            network,
-            data.images[start : start + BATCH_ROWS],
-            data.metadata[start : start + BATCH_ROWS],
-            BATCH_ROWS,
-            device,
-        )
-        for start in range(0, len(data), BATCH_ROWS)
-    ]
-    return np.concatenate(parts)
+    rows = np.arange(len(data))[among.rank :: among.world]
+    parts = [np.empty(0)]
+    for start in range(0, len(rows), BATCH_ROWS):
+        few = rows[start : start + BATCH_ROWS]
+        images = inference_images(data, few, preprocess, device)
+        parts.append(forward_logits(network, images, data.metadata[few], BATCH_ROWS, device))
+    return among.gathered(np.concatenate(parts))
 
 
-def _load(request: TrainRequest, scratch: Path) -> tuple[dict[str, SplitData], PreprocessSpec]:
+def _load(request: TrainRequest, cache: Path, content: str) -> tuple[dict[str, SplitData], PreprocessSpec]:
     """Read both splits; the metadata scaling is fitted on training rows alone."""
     experiment, profile = request.parsed_experiment(), request.parsed_profile()
     spec = PreprocessSpec.from_config(experiment.preprocess, crop_px=profile.stamp_px)
     rows = {split: read_rows(request.shards(split), split, spec.metadata_columns) for split in SPLITS}
     spec = spec.fit_metadata(rows["train"])
     data = {
-        split: cache_split(request.shards(split), table, spec, scratch / f"{split}.npy")
+        split: cache_split(request.shards(split), table, spec, cache, content=content)
         for split, table in rows.items()
     }
     return data, spec
+
+
+def _gave_up(progress: Progress, patience: int) -> bool:
+    return patience > 0 and progress.epochs_since_best >= patience and progress.epoch > 0
+
+
+def _hard_rows(data: SplitData, plan: list[NDArray[np.intp]]) -> int:
+    """Return how many rows of an epoch are hard negatives, repeats counted."""
+    return int(np.isin(np.concatenate(plan), data.hard_negatives()).sum())
+
+
+def _tell(entry: dict[str, Any], epochs: int, seconds: float, on_epoch: OnEpoch | None) -> None:
+    auc = entry["val"]["auc"]
+    _LOG.info(
+        "epoch %d of %d: train loss %.4f, val loss %.4f, val AUC %.4f [%.4f, %.4f], %.1f s",
+        entry["epoch"],
+        epochs,
+        entry["train_loss"],
+        entry["val"]["loss"],
+        auc["value"],
+        auc["lower"],
+        auc["upper"],
+        seconds,
+    )
+    if on_epoch is not None:
+        on_epoch({**entry, "epochs": epochs, "seconds": seconds})
 
 
 def _require_finite(loss: Tensor, data: SplitData, batch: Batch, epoch: int) -> None:
@@ -313,12 +297,15 @@ def _require_finite(loss: Tensor, data: SplitData, batch: Batch, epoch: int) -> 
         )
 
 
-def _read_state(path: Path, key: str) -> dict[str, Any] | None:
-    """Return the state after the last whole epoch of the same run, if there is one."""
-    if not path.is_file():
-        return None
-    state = load_tensors(path)
-    return state if state["key"] == key else None
+def _write(
+    output: Path, checkpoint: Checkpoint, record: dict[str, Any], result: dict[str, Any], key: str
+) -> None:
+    """Write checkpoint, record and, last, what says that they are whole."""
+    save_checkpoint(output / CHECKPOINT_NAME, checkpoint)
+    sha256 = {"checkpoint_sha256": sha256_file(output / CHECKPOINT_NAME)}
+    write_json(output / RECORD_NAME, record | sha256)
+    result |= sha256
+    write_json(output / _SIDECAR, {"key": key, "result": result})
 
 
 def _finished(output: Path, key: str) -> dict[str, Any] | None:

@@ -15,12 +15,12 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit
+from torch import Tensor, nn
 
 from darkhaloscope.errors import DataError, describe
 from darkhaloscope.hashing import sha256_file
 from darkhaloscope.preprocess import PreprocessSpec
 from darkhaloscope.training.checkpoint import Checkpoint, load_checkpoint
-from darkhaloscope.training.models import LensFinder
 
 BATCH_ROWS = 64
 """Rows per forward pass unless the caller says otherwise."""
@@ -56,7 +56,12 @@ class LoadedModel:
         self._network = checkpoint.network().to(self._device).to(memory_format=torch.channels_last)
 
     def score(
-        self, images: NDArray[Any], conditions: Conditions = None, *, batch_rows: int = BATCH_ROWS
+        self,
+        images: NDArray[Any],
+        conditions: Conditions = None,
+        *,
+        invvar: NDArray[Any] | None = None,
+        batch_rows: int = BATCH_ROWS,
     ) -> NDArray[np.float64]:
         """Return the probability of a lens for every stamp, at the prior of training.
 
@@ -67,6 +72,8 @@ class LoadedModel:
         conditions : pyarrow.Table or ndarray, shape (n, k)
             Rows with the spec's metadata columns, or what
             ``PreprocessSpec.metadata`` made of them. None if the model has none.
+        invvar : ndarray, shape (n, bands, side, side), optional
+            1/nMgy^2; needed by a spec that divides by the noise.
         batch_rows : int
             Rows per forward pass: the limit on memory.
 
@@ -80,10 +87,16 @@ class LoadedModel:
         DataError
             If a stamp or a condition is not usable, or a score is not finite.
         """
-        return np.asarray(expit(self.logits(images, conditions, batch_rows=batch_rows)), dtype=np.float64)
+        logits = self.logits(images, conditions, invvar=invvar, batch_rows=batch_rows)
+        return np.asarray(expit(logits), dtype=np.float64)
 
     def logits(
-        self, images: NDArray[Any], conditions: Conditions = None, *, batch_rows: int = BATCH_ROWS
+        self,
+        images: NDArray[Any],
+        conditions: Conditions = None,
+        *,
+        invvar: NDArray[Any] | None = None,
+        batch_rows: int = BATCH_ROWS,
     ) -> NDArray[np.float64]:
         """Return the logits behind :meth:`score`, shape (n,), which never saturate."""
         if batch_rows < 1:
@@ -92,8 +105,9 @@ class LoadedModel:
         out = np.empty(len(images), dtype=np.float64)
         for start in range(0, len(images), batch_rows):
             rows = slice(start, start + batch_rows)
+            seen = self.preprocess.images(images[rows], None if invvar is None else invvar[rows])
             out[rows] = forward_logits(
-                self._network, self.preprocess.images(images[rows]), metadata[rows], batch_rows, self._device
+                self._network, torch.from_numpy(seen), metadata[rows], batch_rows, self._device
             )
         bad = np.flatnonzero(~np.isfinite(out))
         if len(bad):
@@ -153,8 +167,8 @@ class LoadedModel:
 
 
 def forward_logits(
-    network: LensFinder,
-    images: NDArray[np.float32],
+    network: nn.Module,
+    images: Tensor,
     metadata: NDArray[np.float32],
     batch_rows: int,
     device: torch.device,
@@ -165,8 +179,8 @@ def forward_logits(
     ----------
     network : LensFinder
         In evaluation mode.
-    images : ndarray of float32, shape (n, bands, side, side)
-        Normalised.
+    images : Tensor of float32, shape (n, bands, side, side)
+        Normalised, on any device.
     metadata : ndarray of float32, shape (n, k)
         Standardised.
     batch_rows : int
@@ -179,13 +193,13 @@ def forward_logits(
     ndarray of float64, shape (n,)
     """
     n = len(images)
-    padded_images = np.zeros((batch_rows, *images.shape[1:]), dtype=np.float32)
+    padded_images = torch.zeros((batch_rows, *images.shape[1:]), device=device)
     padded_metadata = np.zeros((batch_rows, metadata.shape[1]), dtype=np.float32)
     padded_images[:n] = images
     padded_metadata[:n] = metadata
     with torch.inference_mode():
         logits = network(
-            torch.from_numpy(padded_images).to(device, memory_format=torch.channels_last),
+            padded_images.contiguous(memory_format=torch.channels_last),
             torch.from_numpy(padded_metadata).to(device),
         )
     return np.asarray(logits[:n].to("cpu", torch.float64).numpy(), dtype=np.float64)

@@ -43,6 +43,13 @@ class TrainRequest:
         CPU threads; the weights are reproducible for a fixed number.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
+    cache_dir : str
+        Folder of scaled images that runs on this machine share; empty to make
+        them anew and remove them at the end.
+    save_seconds : float
+        Seconds between saved states within an epoch.
+    git_commit : str
+        Commit of the code, kept in the checkpoint.
     """
 
     experiment: dict[str, Any]
@@ -52,6 +59,9 @@ class TrainRequest:
     output_dir: str
     threads: int = 2
     device: str = "auto"
+    cache_dir: str = ""
+    save_seconds: float = 300.0
+    git_commit: str = ""
 
     def __post_init__(self) -> None:
         if self.threads < 1:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from darkhaloscope.training.data import epoch_order
+from darkhaloscope.training.order import epoch_order
 
 ROWS = 4000
 

@@ -20,6 +20,7 @@ OTHER_VALUES = {
         "clip": 3.0,
         "centre": "mask",
         "centre_radius_px": 5.0,
+        "centre_probability": 0.5,
         "metadata": ["ebv"],
     },
     "model": {"encoder": "test_vit2", "metadata_width": 7, "dropout": 0.5},
@@ -30,10 +31,18 @@ OTHER_VALUES = {
         "loss": "focal",
         "best_by": "loss",
         "precision": "bf16",
+        "augmentation": {"shift_px": 0.3},
+        "hard_negative_share": 0.2,
+        "ema_decay": 0.5,
+        "gradient_clip": 1e-3,
+        "accumulate": 2,
+        "patience": 1,
+        "compile": True,
     },
 }
-NEEDS = {"centre_radius_px": {"centre": "blur"}}
-ACTS_ON_THE_CHOICE_OF_EPOCH = {"best_by"}
+NEEDS = {"centre_radius_px": {"centre": "blur"}, "centre_probability": {"centre": "blur"}}
+ACTS_ON_THE_CHOICE_OF_EPOCH = {"best_by", "patience"}
+COMPUTES_THE_SAME = {"compile"}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +74,7 @@ def test_the_list_is_complete():
         (section, option)
         for section, values in OTHER_VALUES.items()
         for option in values
-        if option not in ACTS_ON_THE_CHOICE_OF_EPOCH
+        if option not in ACTS_ON_THE_CHOICE_OF_EPOCH | COMPUTES_THE_SAME
     ],
 )
 def test_an_option_changes_the_weights(shards, tmp_path, section, option):

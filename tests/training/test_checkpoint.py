@@ -77,5 +77,5 @@ def test_absent_and_foreign_files_are_artifact_errors(tmp_path):
     with pytest.raises(ArtifactError, match="not found"):
         load_checkpoint(tmp_path / "none.pt")
     torch.save({"state_dict": {}}, tmp_path / "foreign.pt")
-    with pytest.raises(ArtifactError, match=r"must be 1, got None"):
+    with pytest.raises(ArtifactError, match=r"must be 2, got None"):
         load_checkpoint(tmp_path / "foreign.pt")

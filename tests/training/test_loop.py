@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +16,10 @@ from darkhaloscope.hashing import sha256_file
 from darkhaloscope.schema import QUANTISED
 from darkhaloscope.stamps.quantise import quantised
 from darkhaloscope.tabular import read_table, write_table
+from darkhaloscope.training import loop
 from darkhaloscope.training.checkpoint import load_checkpoint, load_tensors
 from darkhaloscope.training.loop import train
+from darkhaloscope.training.models import build_model
 
 
 class Killed(BaseException):
@@ -92,6 +97,94 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(trained, shards, tmp_pa
     assert sha256_file(tmp_path / "record.json") == sha256_file(trained[0] / "record.json")
 
 
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_a_run_killed_at_any_step_ends_in_the_same_bytes(shards, tmp_path, monkeypatch, ema_decay):
+    """Ten kills in the middle of epochs, in one run."""
+    training = {"learning_rate": 3e-3, "accumulate": 2, "ema_decay": ema_decay}
+    given = {"epochs": 3, "sizes": {"batch_size": 24}, "training": training}
+    train(synthetic.request(shards, tmp_path / "whole", **given))
+    request = replace(synthetic.request(shards, tmp_path / "killed", **given), save_seconds=0.0)
+    steps = kills = 0
+    save = loop.save_state
+
+    def save_and_die(*arguments):
+        nonlocal steps, kills
+        save(*arguments)
+        steps += 1
+        if kills < 10 and (steps * 7 + 3) % 5 < 4:
+            kills += 1
+            raise Killed
+
+    monkeypatch.setattr(loop, "save_state", save_and_die)
+    while True:
+        try:
+            train(request)
+            break
+        except Killed:
+            continue
+    assert kills == 10
+    for name in ("checkpoint.pt", "record.json"):
+        assert sha256_file(tmp_path / "killed" / name) == sha256_file(tmp_path / "whole" / name)
+
+
+def test_two_processes_learn_what_one_does(shards, tmp_path):
+    """Gradients are averaged over ranks: without dropout the weights agree to rounding."""
+    given = {"epochs": 1, "sizes": {"batch_size": 24}, "model": {"encoder": "test_vit2", "dropout": 0.0}}
+    weights = []
+    for processes in (1, 2):
+        output = tmp_path / str(processes)
+        request = synthetic.request(shards, output, training={"precision": "fp32"}, **given)
+        path = request.write(tmp_path / f"{processes}.json")
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+                *(f"--nproc-per-node={processes}", "-m", "darkhaloscope.remote.train", str(path)),
+            ],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        record = json.loads((output / "record.json").read_text())
+        assert record["processes"] == processes
+        weights.append(load_checkpoint(output / "checkpoint.pt").weights)
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=2e-3, atol=2e-4)
+
+
+def test_the_average_is_judged_and_kept(shards, tmp_path):
+    given = {"epochs": 2, "sizes": {"batch_size": 24}}
+    runs = {}
+    for decay in (0.0, 0.99):
+        request = synthetic.request(shards, tmp_path / str(decay), training={"ema_decay": decay}, **given)
+        train(request)
+        runs[decay] = load_checkpoint(tmp_path / str(decay) / "checkpoint.pt").weights
+    start = build_model(
+        load_checkpoint(tmp_path / "0.99" / "checkpoint.pt").model, request.experiment["seed"]
+    )
+    moved = {
+        decay: sum(float((weights[n] - v.detach()).abs().sum()) for n, v in start.named_parameters())
+        for decay, weights in runs.items()
+    }
+    assert 0.0 < moved[0.99] < 0.6 * moved[0.0]
+
+
+def test_training_ends_when_nothing_gets_better(shards, tmp_path):
+    training = {"learning_rate": 1e-12, "patience": 2, "best_by": "loss"}
+    result = train(synthetic.request(shards, tmp_path, epochs=9, training=training))
+    last, best = len(result["history"]), result["best_epoch"]
+    assert last < 9
+    assert last - best == 2
+
+
+def test_a_compiled_network_learns_the_same(shards, tmp_path):
+    losses = {}
+    for compiled in (False, True):
+        training = {"compile": compiled, "precision": "fp32"}
+        result = train(synthetic.request(shards, tmp_path / str(compiled), epochs=1, training=training))
+        losses[compiled] = result["history"][0]["train_loss"]
+    assert losses[True] == pytest.approx(losses[False], rel=1e-3)
+
+
 def test_the_state_of_another_run_is_not_taken_up(shards, tmp_path):
     request = synthetic.request(shards, tmp_path, epochs=2)
     with pytest.raises(Killed):
@@ -140,7 +233,7 @@ def test_weights_are_those_of_the_best_epoch_not_the_last(shards, tmp_path):
     states = {}
 
     def remember(record: dict) -> None:
-        states[record["epoch"]] = load_tensors(tmp_path / "_scratch" / "epoch.pt")["network"]
+        states[record["epoch"]] = load_tensors(tmp_path / "_scratch" / "state.pt")["network"]
 
     result = train(request, remember)
     weights = load_checkpoint(tmp_path / "checkpoint.pt").weights

@@ -1,40 +1,52 @@
-"""What the model sees: the one definition used by training, gates, inference and anchors.
+"""The record of what a model sees, stored in its checkpoint and hashed into every score file.
 
-A :class:`PreprocessSpec` is made from the experiment, fitted once on the
-training metadata, stored in the checkpoint and hashed into every score file.
-It turns stamps into normalised images and condition columns into standardised
-features, and it refuses any column that is not known at inference. Reading
-stamps and augmenting them are not its business.
+A :class:`PreprocessSpec` is made from the experiment and fitted once on the
+training metadata. It turns stamps into normalised images and condition columns
+into standardised features, and it refuses any column that is not known at
+inference, stamps it has already seen, and steps out of order. The steps
+themselves are in ``linear`` and ``centre``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-from scipy.special import ndtri
 
 from darkhaloscope.config import Preprocess
 from darkhaloscope.errors import ConfigError, ContractError, DataError, describe
 from darkhaloscope.hashing import hash_json
-from darkhaloscope.lensing.geometry import StampGeometry, outer_pixels
+from darkhaloscope.preprocess import centre, linear
 from darkhaloscope.schema import BANDS, STAMPS, Role
 from darkhaloscope.statistics.robust import median_and_sigma
 
 FloatImages = NDArray[np.float32]
 
-_VERSION = 1
+_VERSION = 2
 _METADATA_LIMIT_SIGMA = 5.0
-_BLUR_SIGMA_PX = 3.0
+_ALREADY = 1e-5
+"""Median and scatter of a stamp in nMgy are never this near to 0 and 1; those of a normalised one are."""
+
+
+@dataclass(frozen=True)
+class LinearImages:
+    """Images between the two halves of a spec: scaled, not yet treated and clipped.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (n, bands, side, side)
+        Unclipped.
+    scale_sha256 : str
+        :attr:`PreprocessSpec.scale_sha256` of the spec that made them.
+    """
+
+    values: FloatImages
+    scale_sha256: str
 
 
 @dataclass(frozen=True)
@@ -50,15 +62,17 @@ class PreprocessSpec:
     normalisation : str
         ``outer_mad`` subtracts the median and divides by 1.4826 MAD of the
         pixels at r > ``crop_px`` / 4, per stamp and band; ``raw_mad`` takes all
-        pixels.
+        pixels; ``residual_radial`` subtracts the median of each ring of 1 px
+        first and then does as ``outer_mad``; ``snr`` is image x sqrt(invvar).
     clip : float
         Normalised values are clipped to [-clip, clip].
     centre : str
-        ``none``; ``mask`` sets r < ``centre_radius_px`` to 0; ``blur`` replaces
-        it by the image smoothed with a Gaussian of 3 px; ``noise`` replaces it
-        by unit normal noise keyed by the stamp's own content.
+        ``none``, ``mask``, ``blur`` or ``noise``, see :func:`preprocess.centre.treat`.
     centre_radius_px : float
         Radius of the centre treatment; without effect for ``none``.
+    centre_probability : float
+        Share of training rows whose centre is treated. Below 1 the treatment is
+        an augmentation, and nothing is treated at inference.
     metadata_columns : tuple of str
         Columns of the stamp schema with role ``condition``.
     metadata_mean, metadata_scale : tuple of float
@@ -78,6 +92,7 @@ class PreprocessSpec:
     centre: str
     centre_radius_px: float
     metadata_columns: tuple[str, ...]
+    centre_probability: float = 1.0
     metadata_mean: tuple[float, ...] = ()
     metadata_scale: tuple[float, ...] = ()
 
@@ -99,6 +114,7 @@ class PreprocessSpec:
             clip=preprocess.clip,
             centre=preprocess.centre,
             centre_radius_px=preprocess.centre_radius_px,
+            centre_probability=preprocess.centre_probability,
             metadata_columns=preprocess.metadata,
         )
 
@@ -160,15 +176,15 @@ class PreprocessSpec:
             raise DataError(describe("Metadata cannot be scaled", expected="two rows or more", got=len(raw)))
         mean = raw.mean(axis=0)
         scale = raw.std(axis=0)
-        for name, centre, width in zip(self.metadata_columns, mean, scale, strict=True):
+        for name, middle, width in zip(self.metadata_columns, mean, scale, strict=True):
             # a column of equal values has a width of rounding errors, not exactly zero
-            if width <= 1e-9 * max(1.0, abs(centre)):
+            if width <= 1e-9 * max(1.0, abs(middle)):
                 raise DataError(
                     describe(
                         "Metadata column is constant over the training rows",
                         field=name,
                         expected="values that vary",
-                        got=f"{centre:g} in {len(raw)} rows",
+                        got=f"{middle:g} in {len(raw)} rows",
                         hint="take it out of preprocess.metadata",
                     )
                 )
@@ -208,8 +224,23 @@ class PreprocessSpec:
         limited = np.clip(scaled, -_METADATA_LIMIT_SIGMA, _METADATA_LIMIT_SIGMA)
         return np.ascontiguousarray(limited, dtype=np.float32)
 
-    def images(self, stamps: NDArray[Any]) -> FloatImages:
-        """Normalise stamps.
+    @property
+    def needs_invvar(self) -> bool:
+        """Whether images are made from inverse variances as well."""
+        return self.normalisation == "snr"
+
+    @property
+    def treats_always(self) -> bool:
+        """Whether the centre is treated at inference too."""
+        return self.centre != "none" and self.centre_probability >= 1.0
+
+    @property
+    def scale_sha256(self) -> str:
+        """Hash of what :meth:`linear` depends on: specs of equal hash share their linear images."""
+        return hash_json([_VERSION, list(self.bands), self.crop_px, self.normalisation])
+
+    def images(self, stamps: NDArray[Any], invvar: NDArray[Any] | None = None) -> FloatImages:
+        """Return what the model sees at inference.
 
         Each row depends on itself alone, so any batching gives the same bits.
 
@@ -217,6 +248,8 @@ class PreprocessSpec:
         ----------
         stamps : ndarray, shape (n, bands, side, side)
             nMgy per pixel; side >= ``crop_px``.
+        invvar : ndarray, shape (n, bands, side, side), optional
+            1/nMgy^2; needed by ``snr`` alone.
 
         Returns
         -------
@@ -226,17 +259,61 @@ class PreprocessSpec:
         Raises
         ------
         DataError
-            Naming the first row that is not finite or has a band without any
-            scatter in the normalisation region, or the wrong shape.
+            Naming the first row that is not finite, has a band without any
+            scatter in the normalisation region, or was normalised before, or
+            the wrong shape.
+        ContractError
+            If inverse variances are needed and not given.
         """
-        cropped = self._crop(stamps)
-        self._require(_rowwise_all(np.isfinite(cropped)), "Stamp has NaN or infinite pixels")
+        scaled = self.linear(stamps, invvar)
+        return self.finish(scaled, np.full(len(stamps), self.treats_always), stamps)
+
+    def linear(self, stamps: NDArray[Any], invvar: NDArray[Any] | None = None) -> LinearImages:
+        """Crop and scale stamps; parameters and errors as in :meth:`images`."""
+        cropped = self.cropped(stamps)
+        self._require(linear.finite_rows(cropped), "Stamp has NaN or infinite pixels")
+        if self.normalisation == "snr":
+            return self._as_linear(linear.signal_to_noise(cropped, self._noise_of(invvar, stamps.shape)))
+        if self.normalisation == "residual_radial":
+            cropped = linear.less_radial_profile(cropped)
         median, sigma = median_and_sigma(cropped, self._region())
-        self._require(_rowwise_all(sigma > 0.0), "Stamp has a band without scatter")
-        out = (cropped - median[:, :, None, None]) * (np.float32(1.0) / sigma[:, :, None, None])
-        if self.centre != "none":
-            self._treat_centre(out)
-        clipped: FloatImages = np.clip(out, -self.clip, self.clip, out=out)
+        self._require(np.all(sigma > 0.0, axis=1), "Stamp has a band without scatter")
+        again = (np.abs(median) < _ALREADY) & (np.abs(sigma - 1.0) < _ALREADY)
+        self._require(~np.all(again, axis=1), "Stamp was normalised before")
+        return self._as_linear(linear.scaled(cropped, median, sigma))
+
+    def finish(
+        self, images: LinearImages, treated: NDArray[np.bool_], stamps: NDArray[Any] | None = None
+    ) -> FloatImages:
+        """Treat the centre of the chosen rows and clip.
+
+        Parameters
+        ----------
+        images : LinearImages
+            From :meth:`linear` of a spec with the same :attr:`scale_sha256`.
+        treated : ndarray of bool, shape (n,)
+            Rows whose centre is treated.
+        stamps : ndarray, shape (n, bands, side, side), optional
+            The stamps the images were made from; they key the noise of ``noise``.
+
+        Raises
+        ------
+        ContractError
+            If the images are not those of :meth:`linear`, or of another scale,
+            or noise is asked for without the stamps.
+        """
+        if not isinstance(images, LinearImages):
+            raise ContractError("finish takes what linear returned; stamps go through linear first")
+        if images.scale_sha256 != self.scale_sha256:
+            raise ContractError("linear images of another spec: crop, bands or normalisation differ")
+        out = images.values
+        if self.centre != "none" and treated.any():
+            if self.centre == "noise" and stamps is None:
+                raise ContractError("the noise of a centre is keyed by the stamps, which were not given")
+            raw = None if stamps is None else self.cropped(stamps)[treated]
+            out = out.copy()
+            out[treated] = centre.treat(out[treated], self.centre, self.centre_radius_px, raw)
+        clipped: FloatImages = np.clip(out, -self.clip, self.clip)
         return clipped
 
     def statistics(self, stamps: NDArray[Any]) -> tuple[FloatImages, FloatImages]:
@@ -252,7 +329,7 @@ class PreprocessSpec:
         median, sigma : ndarray of float32, shape (n, bands)
             nMgy per pixel.
         """
-        return median_and_sigma(self._crop(stamps), self._region())
+        return median_and_sigma(self.cropped(stamps), self._region())
 
     def valid_rows(self, stamps: NDArray[Any]) -> NDArray[np.bool_]:
         """Say which stamps :meth:`images` accepts, so that the others get a status.
@@ -266,25 +343,31 @@ class PreprocessSpec:
         -------
         ndarray of bool, shape (n,)
         """
-        cropped = self._crop(stamps)
-        valid = _rowwise_all(np.isfinite(cropped))
-        _, sigma = median_and_sigma(cropped[valid], self._region())
-        valid[valid] = _rowwise_all(sigma > 0.0)
+        cropped = self.cropped(stamps)
+        valid = linear.finite_rows(cropped)
+        if self.normalisation != "snr":
+            _, sigma = median_and_sigma(cropped[valid], self._region())
+            valid[valid] = np.all(sigma > 0.0, axis=1)
         return valid
 
-    def _crop(self, stamps: NDArray[Any]) -> FloatImages:
-        expected = f"(n, {len(self.bands)}, side >= {self.crop_px}, same side)"
-        shape = stamps.shape
-        wrong = stamps.ndim != 4 or shape[1] != len(self.bands) or shape[2] != shape[3]
-        if wrong or shape[2] < self.crop_px:
-            raise DataError(describe("Stamps have the wrong shape", expected=expected, got=shape))
-        # with sides of different parity the centre moves by half a pixel
-        start = (shape[2] - self.crop_px) // 2
-        window = slice(start, start + self.crop_px)
-        return np.asarray(stamps[:, :, window, window], dtype=np.float32)
+    def cropped(self, stamps: NDArray[Any]) -> FloatImages:
+        """Return the central square of stamps, in nMgy, shape (n, bands, crop_px, crop_px)."""
+        if isinstance(stamps, LinearImages):
+            raise ContractError("stamps in nMgy are normalised once; these images have been already")
+        return linear.crop(stamps, self.crop_px, len(self.bands))
 
     def _region(self) -> NDArray[np.intp]:
-        return outer_pixels(self.crop_px) if self.normalisation == "outer_mad" else _all_pixels(self.crop_px)
+        return linear.region_of(self.normalisation, self.crop_px)
+
+    def _as_linear(self, values: FloatImages) -> LinearImages:
+        return LinearImages(values, self.scale_sha256)
+
+    def _noise_of(self, invvar: NDArray[Any] | None, shape: tuple[int, ...]) -> FloatImages:
+        if invvar is None:
+            raise ContractError("normalisation snr needs the inverse variances of the stamps")
+        if invvar.shape != shape:
+            raise ContractError(f"inverse variances must have the shape of the stamps, {shape}")
+        return self.cropped(invvar)
 
     def _require(self, good: NDArray[np.bool_], what: str) -> None:
         if not good.all():
@@ -293,24 +376,11 @@ class PreprocessSpec:
                 describe(
                     what,
                     row=int(rows[0]),
-                    expected="finite, noisy pixels in every band",
+                    expected="finite, noisy pixels in nMgy in every band",
                     got=f"{len(rows)} such stamps of {len(good)}",
                     hint="give these rows a status; PreprocessSpec.valid_rows finds them",
                 )
             )
-
-    def _treat_centre(self, normalised: FloatImages) -> None:
-        centre = _centre_pixels(self.crop_px, self.centre_radius_px)
-        if self.centre == "mask":
-            normalised[:, :, centre] = 0.0
-        elif self.centre == "blur":
-            for stamp in normalised:
-                for plane in stamp:
-                    plane[centre] = gaussian_filter(plane, _BLUR_SIGMA_PX)[centre]
-        else:
-            shape = (len(self.bands), int(centre.sum()))
-            for stamp in normalised:
-                stamp[:, centre] = _content_noise(stamp, shape)
 
     def _raw_metadata(self, table: pa.Table) -> NDArray[np.float64]:
         columns = []
@@ -352,27 +422,3 @@ def _require_condition(name: str) -> None:
         )
     if not (pa.types.is_floating(STAMPS[name].type) or pa.types.is_integer(STAMPS[name].type)):
         raise ConfigError(describe("Metadata column", field=name, expected="a number", got=STAMPS[name].type))
-
-
-def _rowwise_all(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Reduce (n, ...) to (n,): whether all flags of a row are set."""
-    flat = flags.reshape(len(flags), math.prod(flags.shape[1:]))
-    return np.asarray(np.all(flat, axis=1), dtype=np.bool_)
-
-
-@lru_cache(maxsize=16)
-def _all_pixels(side: int) -> NDArray[np.intp]:
-    return np.arange(side * side)
-
-
-@lru_cache(maxsize=16)
-def _centre_pixels(side: int, radius_px: float) -> NDArray[np.bool_]:
-    return np.asarray(StampGeometry(side, 1.0).radius_px() < radius_px)
-
-
-def _content_noise(stamp: FloatImages, shape: tuple[int, ...]) -> FloatImages:
-    """Return unit normal noise that is a function of the stamp's bytes alone."""
-    key = np.frombuffer(hashlib.blake2b(stamp.tobytes(), digest_size=16).digest(), dtype=np.uint64)
-    uniform = np.random.Generator(np.random.Philox(key=key)).random(shape)
-    # the generator yields [0, 1); half a step keeps 0 out of the inverse
-    return np.asarray(ndtri(uniform + 2.0**-54), dtype=np.float32)

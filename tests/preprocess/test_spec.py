@@ -214,3 +214,62 @@ def test_a_spec_of_another_version_is_refused():
     value.pop("clip")
     with pytest.raises(DataError, match="clip"):
         PreprocessSpec.from_dict(value)
+
+
+class TestOrder:
+    """A stamp goes through once, and its steps in one order."""
+
+    def test_normalised_images_are_not_normalised_again(self):
+        once = spec(clip=1e6).images(stamps())
+        with pytest.raises(DataError, match="normalised before"):
+            spec().images(once)
+
+    def test_linear_images_are_no_stamps(self):
+        with pytest.raises(ContractError, match="once"):
+            spec().images(spec().linear(stamps()))
+
+    def test_stamps_are_not_finished_before_they_are_scaled(self):
+        with pytest.raises(ContractError, match="linear first"):
+            spec().finish(stamps(), np.zeros(5, bool))
+
+    def test_images_of_another_scale_are_refused(self):
+        other = spec(normalisation="raw_mad").linear(stamps())
+        with pytest.raises(ContractError, match="another spec"):
+            spec().finish(other, np.zeros(5, bool))
+
+    def test_snr_needs_its_noise(self):
+        with pytest.raises(ContractError, match="inverse variances"):
+            spec(normalisation="snr").images(stamps())
+
+
+def test_snr_is_each_pixel_over_its_noise():
+    image = stamps()
+    invvar = np.full(image.shape, 400.0, np.float32)
+    invvar[:, :, 3, 4] = 0.0
+    got = spec(normalisation="snr", clip=1e6).images(image, invvar)
+    np.testing.assert_allclose(got, image * np.sqrt(invvar), rtol=1e-6)
+    assert not got[:, :, 3, 4].any()
+
+
+def test_the_residual_has_no_radial_profile_and_keeps_an_arc():
+    image = stamps(2)
+    axis = np.arange(64) - 31.5
+    radius, angle = np.hypot(axis[:, None], axis[None, :]), np.arctan2(axis[:, None], axis[None, :])
+    arc = 0.5 * np.exp(-0.5 * ((radius - 9.0) / 1.5) ** 2) * (np.abs(angle) < 0.8)
+    got = spec(normalisation="residual_radial", clip=1e6).images(image + arc.astype(np.float32))
+    sigma = spec(normalisation="residual_radial").statistics(image)[1]
+    for low in (0, 3, 8, 20):
+        ring = got[:, :, (radius >= low) & (radius < low + 1)]
+        np.testing.assert_allclose(np.median(ring, axis=2), 0.0, atol=0.06)
+    inside = (radius > 8) & (radius < 10) & (np.abs(angle) < 0.5)
+    np.testing.assert_allclose(got[:, :, inside].mean(axis=2) * sigma, arc[inside].mean(), rtol=0.15)
+
+
+def test_a_centre_treated_by_chance_is_not_treated_at_inference():
+    image = stamps()
+    by_chance = spec(centre="mask", centre_probability=0.5)
+    np.testing.assert_array_equal(by_chance.images(image), spec().images(image))
+    treated = np.array([True, False, True, False, False])
+    finished = by_chance.finish(by_chance.linear(image), treated)
+    np.testing.assert_array_equal(finished[treated], spec(centre="mask").images(image)[treated])
+    np.testing.assert_array_equal(finished[~treated], spec().images(image)[~treated])
