@@ -188,7 +188,8 @@ def _rocs(panels: Any, views: Mapping[str, Measured], title: str) -> None:
             axes.plot(curve["fpr"], curve["tpr"], color=COLOURS[kind], label=label)
         axes.set_title(f"{title}: {view} view", fontsize=9)
         axes.set(xlabel="false-positive rate", aspect="equal")
-        axes.legend(fontsize=6, loc="lower right", title="AUC against", title_fontsize=7)
+        if measured["roc"]:  # with too few of a class there is no curve to name
+            axes.legend(fontsize=6, loc="lower right", title="AUC against", title_fontsize=7)
     panels[0].set_ylabel("true-positive rate")
 
 

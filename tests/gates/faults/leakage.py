@@ -147,7 +147,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("depth_rounded_in_controls", SHARDS, ("L5",), "psfdepth_z_mag", rows(rounded_in_controls)),
     Fault("reddening_in_single_precision", SHARDS, ("L5",), "ebv", rows(single_precision)),
-    Fault("related_columns", SHARDS, ("L5",), "psf_fwhm_", rows(row_order_in_a_condition)),
+    Fault("related_columns", SHARDS, ("L5",), "psf_fwhm_", rows(row_order_in_a_condition), (), ("P6",)),
     Fault("anchor_in_training", SHARDS, ("L6",), "lens as positive", known_object("positive", "grade")),
     Fault(
         "known_lens_among_negatives",

@@ -139,7 +139,7 @@ FAULTS: tuple[Fault, ...] = (
         "arc_snr_footprint_r is not what it says",
         with_table(lambda table: broken_light.snr_is(table, "arc_snr_footprint_r", "arc_snr_max_r")),
         lessons=("L49",),
-        also=("P6", "Q7"),
+        also=("P6", "Q7", "S6"),
     ),
     _shards(
         "snr_of_another_band",

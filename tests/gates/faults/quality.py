@@ -200,7 +200,7 @@ FAULTS: tuple[Fault, ...] = (
         "in val",
         rows(plants.without_controls, "val"),
         ("L98",),
-        ("L4",),
+        ("L4", "S6"),
     ),
     Fault(
         "debug_tier",
@@ -220,7 +220,7 @@ FAULTS: tuple[Fault, ...] = (
         "9 rows of one galaxy",
         rows(plants.one_row_per_selection),
         ("L77",),
-        ("Q5", "Q1", "L5"),
+        ("Q5", "Q1", "L5", "P6"),
     ),
     Fault(
         "galaxies_under_two_ids",
@@ -238,7 +238,7 @@ FAULTS: tuple[Fault, ...] = (
         "S/N",
         _aimed(plants.faint_arcs_missing),
         (),
-        ("Q5", "P5", "S6"),
+        ("Q5", "P5", "P6", "S6"),
     ),
     Fault(
         "coarse_steps",

@@ -127,7 +127,7 @@ FAULTS: tuple[Fault, ...] = (
         r"aperture light tells positives|brighter than their matched light",
         _rows(plants.scaled_light, 8.0),
         lessons=("L100",),
-        also=(*_RENDERER, "P3", "S1", "S4", "S5"),
+        also=(*_RENDERER, "P3", "P8", "S1", "S4", "S5"),
     ),
     Fault(
         "matched_light_twice_as_far_out",
@@ -152,7 +152,7 @@ FAULTS: tuple[Fault, ...] = (
         r"core statistics tells positives from matched_light",
         _rows(plants.light_in_the_core),
         lessons=("L95",),
-        also=(*_RENDERER, "P2", "S2", "S4", "S5"),
+        also=(*_RENDERER, "P2", "P8", "S2", "S4", "S5"),
     ),
     Fault(
         "bright_control_hosts",
@@ -186,7 +186,7 @@ FAULTS: tuple[Fault, ...] = (
         ("S5",),
         r"radial profile tells positives from matched_light",
         _rows(rings),
-        also=("P2", "P5", "P6", "S2", "S2p", "S4"),
+        also=("P2", "P5", "P6", "P8", "S2", "S2p", "S4"),
     ),
     Fault(
         "centre_masked_with_the_arcs",
