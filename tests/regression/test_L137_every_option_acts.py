@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import synthetic_stamps as synthetic
 import torch
 
 from darkhaloscope import config
-from darkhaloscope.tabular import pixels, read_table
+from darkhaloscope.schema import STAMPS
+from darkhaloscope.tabular import pixels, read_table, write_table
 from darkhaloscope.training.checkpoint import load_checkpoint
 from darkhaloscope.training.loop import train
 from darkhaloscope.training.models import LensFinder
@@ -47,7 +49,15 @@ COMPUTES_THE_SAME = {"compile"}
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory) -> list[Path]:
-    return synthetic.write_shards(tmp_path_factory.mktemp("shards"), train=24, val=8)
+    """Training rows of which every third control is a look-alike."""
+    paths = synthetic.write_shards(tmp_path_factory.mktemp("shards"), train=24, val=8)
+    for path in paths:
+        table = read_table(path)
+        kind = table["control_kind"].to_pylist()
+        kind[1::6] = ["hard_negative"] * len(kind[1::6])
+        at = table.column_names.index("control_kind")
+        write_table(path, STAMPS, table.set_column(at, table.schema.field(at), pa.array(kind, pa.string())))
+    return paths
 
 
 def trained_weights(shards, output, section: str, values: dict) -> dict[str, torch.Tensor]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import gate_world
 import numpy as np
 import pyarrow as pa
 from gate_world import changed, columns_of, keep, kinds, values
-from gates.faults import plants
+from gates.faults import leakage, plants, quality
 from gates.faults.cases import ShardsCase
 
 from darkhaloscope import tabular
@@ -194,6 +195,41 @@ def _null_in_controls(table: pa.Table, percent: float) -> pa.Table:
     return rebuilt.set_column(at, rebuilt.schema.field("ebv"), pa.array(ebv, pa.float32(), mask=chosen))
 
 
+def _aimed(case: ShardsCase, percent: float) -> ShardsCase:
+    """A declared target of S/N of which the fainter half lost so many arcs."""
+    chosen = case.experiment.model_copy(update={"snr_targeting": quality.TARGET})
+    table = plants.faint_arcs_missing(gate_world.on_target(case.table, quality.TARGET), percent / 100.0)
+    return replace(case, table=table, experiment=chosen)
+
+
+def _stepped(case: ShardsCase, sigma: float) -> ShardsCase:
+    """Pixels stored in steps of so many sigma of the sky."""
+    return quality.stored(lambda table: gate_world.quantised(table, 1.0 / sigma))(case)
+
+
+def _known_negative(case: ShardsCase, _count: float) -> ShardsCase:
+    return leakage.known_object("unpaired", "exclude")(case)
+
+
+def _moved_splits(case: ShardsCase, points: float) -> ShardsCase:
+    """Galaxies and area moved from train to test."""
+    train, val, test = case.experiment.split.fractions
+    return leakage.weighted(train - points / 100.0, val, test + points / 100.0)(case)
+
+
+def _other_axis(table: pa.Table, percent: float) -> pa.Table:
+    """Rows whose recorded axis ratio is not the one that was drawn."""
+    chosen = _share_of(table, "positive", percent / 100.0)
+    q = np.array(table["lens_q"].to_pylist(), dtype=float) - 0.05 * chosen
+    return changed(table, lens_q=pa.array(q, mask=np.isnan(q)))
+
+
+def _masked(case: ShardsCase, radius_px: float) -> ShardsCase:
+    """A model that is shown nothing within a radius."""
+    section = case.experiment.preprocess.model_copy(update={"centre": "mask", "centre_radius_px": radius_px})
+    return replace(case, experiment=case.experiment.model_copy(update={"preprocess": section}))
+
+
 PERCENT = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 80.0)
 MAG = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8)
 SKY = (0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02)
@@ -206,6 +242,15 @@ GRADED: tuple[Graded, ...] = (
     Graded("Q3", "stamps with NaN", "rows", ONE, _rows(_broken_pixels), counted=True),
     Graded("Q4", "positives lost", "%", PERCENT, _lost_positives),
     Graded("Q5", "positives missing from the shards", "%", PERCENT, _rows(_fewer_positives)),
+    Graded("Q7", "faint half of the arcs lost", "%", PERCENT, _aimed),
+    Graded("Q8", "steps of stored pixels", "sigma", (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0), _stepped),
+    Graded("L4", "galaxies in the wrong split", "points", (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0), _moved_splits),
+    Graded("L5", "controls without E(B-V)", "%", PERCENT, _rows(_null_in_controls)),
+    Graded("L6", "known lenses among the controls", "rows", ONE, _known_negative, counted=True),
+    Graded("P6", "rows with another axis ratio", "%", PERCENT, _rows(_other_axis)),
+    Graded("P7", "controls rescaled", "permille", ONE, _rows(_touched_controls), counted=True),
+    Graded("S5", "arcs drawn out", "%", PERCENT, _rows(_moved_arcs)),
+    Graded("S6", "centre hidden", "px", (4.0, 6.0, 8.0, 10.0, 12.0, 16.0), _masked),
     Graded("Q6", "rows written twice", "rows", ONE, _rows(_repeated), counted=True),
     Graded("L2", "rows in another split", "rows", ONE, _rows(_misplaced_controls), counted=True),
     Graded("L3", "sources shared by splits", "sources", ONE, _rows(_shared_sources), counted=True),
