@@ -68,8 +68,8 @@ class Wrong:
     def lensed(self, templates: Any, **scene: Any) -> Rendered:
         given = self.scene({"templates": templates, **scene})
         rendered = self.inner.lensed(given.pop("templates"), **given)
-        return Rendered(self.image(rendered.image, scene).astype(np.float32), rendered.magnification)
+        return rendered._replace(image=self.image(rendered.image, scene).astype(np.float32))
 
     def unlensed(self, templates: Any, **scene: Any) -> Rendered:
         rendered = self.inner.unlensed(templates, **scene)
-        return Rendered(self.image(rendered.image, scene).astype(np.float32), rendered.magnification)
+        return rendered._replace(image=self.image(rendered.image, scene).astype(np.float32))
