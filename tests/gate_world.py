@@ -208,24 +208,26 @@ def host_sums(world: World, table: pa.Table) -> HostSums:
     )
 
 
-_BUILT: dict[int, GateWorld] = {}
+_BUILT: dict[tuple[int, int], GateWorld] = {}
 
 
 def build(folder: Path, seed: int = 3, hosts_per_cell: int = HOSTS_PER_CELL) -> GateWorld:
     """Build once per process and seed; the seed draws hosts and tasks."""
-    if seed not in _BUILT:
+    key = (seed, hosts_per_cell)
+    if key not in _BUILT:
         folder.mkdir(parents=True, exist_ok=True)
         bank = stamp_world.bank(folder)
         chosen = experiment().model_copy(update={"seed": seed})
         world = stamp_world.build(folder, chosen, bank, host_table=hosts(seed, hosts_per_cell))
         table = tabular.read_table(world.paths("shards")).combine_chunks()
-        _BUILT[seed] = GateWorld(world, table, sample_of(table, chosen), host_sums(world, table))
-    return _BUILT[seed]
+        _BUILT[key] = GateWorld(world, table, sample_of(table, chosen), host_sums(world, table))
+    return _BUILT[key]
 
 
 def forget(seed: int) -> None:
     """Drop a world, for those who build many."""
-    _BUILT.pop(seed, None)
+    for key in [key for key in _BUILT if key[0] == seed]:
+        del _BUILT[key]
 
 
 def changed(table: pa.Table, **columns) -> pa.Table:
