@@ -91,6 +91,8 @@ def test_figures_are_where_the_report_says(report):
         "S2.png",
         "S2p.png",
         "S3.png",
+        "S4.png",
+        "S5.png",
         "S6.png",
     } == named
     for name in named:

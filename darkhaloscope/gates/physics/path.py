@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from darkhaloscope.config import Experiment
+from darkhaloscope.errors import DataError, describe
 from darkhaloscope.gates.judging import Measured, failed, passed
 from darkhaloscope.gates.physics.arcs import Arcs, TaskReader, read_as_made
 from darkhaloscope.gates.result import Verdict
@@ -50,7 +51,15 @@ UNLIT = ("paired", "unpaired", "hard_negative")
 
 
 def chosen_rows(table: pa.Table, seed: int, n_per_kind: int = _ROWS_PER_KIND) -> pa.Table:
-    """Return rows of every class, chosen by id hash."""
+    """Return rows of every class, chosen by id hash.
+
+    Raises
+    ------
+    DataError
+        If there are no rows.
+    """
+    if table.num_rows == 0:
+        raise DataError(describe("No rows to make again", expected="at least one row", got=0))
     kind = np.asarray(table["control_kind"].to_pylist(), dtype=object)
     draw = uniform(seed, "rerender_sample", table["task_id"].to_pylist())
     order = np.argsort(draw, kind="stable")
