@@ -47,9 +47,7 @@ class Trainer(Protocol):
         ...
 
 
-def training_command(
-    request: Path, answer: Path, processes: int, *, python: str = sys.executable
-) -> list[str]:
+def training_command(request: Path, answer: Path, processes: int, *, python: str) -> list[str]:
     """Return the command of a training: one process, or as many as torchrun starts."""
     entry = ["-m", "darkhaloscope.remote.train", str(request), str(answer)]
     if processes == 1:
@@ -78,7 +76,7 @@ class LocalTrainer(dg.ConfigurableResource):
         with tempfile.TemporaryDirectory(prefix="dhs-train-") as folder:
             asked = request.write(Path(folder, "request.json"))
             answer = Path(folder, "answer.json")
-            command = training_command(asked, answer, self.processes)
+            command = training_command(asked, answer, self.processes, python=sys.executable)
             status = _run_with_pipes(context, command, environment)
             if answer.is_file():
                 return worker.read_answer(answer.read_text())

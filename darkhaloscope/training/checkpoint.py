@@ -9,6 +9,7 @@ equal bytes.
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from darkhaloscope.artifacts import atomic_path
 from darkhaloscope.errors import ArtifactError, describe
+from darkhaloscope.hashing import canonical_json
 from darkhaloscope.preprocess import PreprocessSpec
 from darkhaloscope.training.models import LensFinder, ModelSpec
 
@@ -129,7 +131,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
             "epoch": checkpoint.epoch,
             "prior": checkpoint.prior,
             "metrics": checkpoint.metrics,
-            "config": checkpoint.config,
+            # as text: equal bytes whichever strings of a dict happen to be one object
+            "config": canonical_json(checkpoint.config),
             "git_commit": checkpoint.git_commit,
         },
     )
@@ -166,6 +169,6 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         epoch=content["epoch"],
         prior=content["prior"],
         metrics=content["metrics"],
-        config=content["config"],
+        config=json.loads(content["config"]),
         git_commit=content["git_commit"],
     )

@@ -36,7 +36,7 @@ def test_an_unknown_limit_is_refused(gate, name):
 
 
 def test_gates_are_named_once_and_have_a_question():
-    assert len(DATA_GATES) == 18
+    assert len(DATA_GATES) == 28
     assert tuple(f"B{k}" for k in range(1, 11)) == MODEL_GATES
     assert all(GATES[gate].question.endswith("?") for gate in GATES)
     assert get_gate("S2p").family == "shortcut"

@@ -1,5 +1,7 @@
 """L113: gates read the first thousand unsorted rows; the sample is chosen by id and repeats itself."""
 
+from collections import Counter
+
 import gate_world
 import numpy as np
 import pyarrow as pa
@@ -28,6 +30,10 @@ def test_the_sample_does_not_depend_on_the_order_of_the_rows(gate_set, tmp_path)
     one = sampled(table, tmp_path / "train-00000.parquet")
     other = sampled(table.take(pa.array(bright_first)), tmp_path / "train-00001.parquet")
     assert sorted(one) == sorted(other)
-    assert len(one) == 4 * 30
+    kind = dict(zip(table["task_id"].to_pylist(), table["control_kind"].to_pylist(), strict=True))
+    counts = Counter(kind[task] for task in one)
+    # the matched light of a sampled arc is sampled with it
+    assert [counts[k] for k in ("positive", "paired", "unpaired")] == [30, 30, 30]
+    assert 30 <= counts["matched_light"] <= 60
     first = set(table["task_id"].to_pylist()[: len(one)])
     assert set(one) != first

@@ -21,7 +21,7 @@ def test_a_process_killed_without_warning_goes_on_in_the_same_bytes(tmp_path):
     straight = synthetic.request(shards, tmp_path / "straight", epochs=6)
     killed = synthetic.request(shards, tmp_path / "killed", epochs=6)
     path = killed.write(tmp_path / "request.json")
-    state = Path(killed.output_dir, "_scratch", "epoch.pt")
+    state = Path(killed.output_dir, "_scratch", "state.pt")
     command = [sys.executable, "-m", "darkhaloscope.remote.train", str(path)]
     with subprocess.Popen(command, env=worker_environment(os.environ), stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 120

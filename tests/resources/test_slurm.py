@@ -83,8 +83,7 @@ def test_a_job_trains_like_this_process_and_reports_every_epoch(cluster, shards,
         assert instance.get_run_by_id(run.run_id).tags[JOB_TAG].isdigit()
     assert sum(line.startswith(("epoch 1 of 2: ", "epoch 2 of 2: ")) for line in lines) == 2
     here = train(synthetic.request(shards, tmp_path / "here"))
-    for job, process in zip(result["history"], here["history"], strict=True):
-        assert job["train_loss"] == pytest.approx(process["train_loss"], rel=1e-5)
+    assert result["checkpoint_sha256"] == here["checkpoint_sha256"]
     assert queue() == []
 
 
