@@ -52,16 +52,8 @@ PIXEL_HOSTS = profiles.FULL.gate_hosts_per_class
 
 def data_of(case: ShardsCase, folder: Path) -> DataSet:
     """Return a case as its gates read it in the demo: the demo's samples, rows in memory."""
-    data = (
-        case.data_set(folder)
-        if case.table is case.good.table
-        else replace(case, table=case.good.table).data_set(folder)
-    )
-    return replace(
-        data,
-        shards=gate_world.Rows(case.table),
-        profile=replace(profiles.DEMO, bootstrap=gate_world.PROFILE.bootstrap),
-    )
+    sizes = replace(profiles.DEMO, bootstrap=gate_world.PROFILE.bootstrap)
+    return case.data_set(folder, in_memory=True, profile=sizes)
 
 
 def verdicts(gate: str, data: DataSet) -> list[Verdict]:

@@ -161,6 +161,12 @@ class Rows:
     def population(self) -> Population:
         return Population.of(self.table)
 
+    def load(self, task_ids, columns=None) -> pa.Table:
+        """Rows of the given tasks, in that order."""
+        at = pc.index_in(pa.array(task_ids), value_set=self.table["task_id"].combine_chunks())
+        rows = self.table.take(at)
+        return rows if columns is None else rows.select(columns)
+
     @property
     def columns(self) -> Columns:
         return self.planned()

@@ -2,8 +2,8 @@
 
 import gate_world
 import numpy as np
-from gate_world import LIMITS, kinds
-from gates.physics.arc_world import Tasks, Wrong, arcs_of
+from gate_world import LIMITS, Rows, kinds
+from gates.physics.arc_world import Wrong, arcs_of
 
 from darkhaloscope.gates.physics import path
 from darkhaloscope.gates.result import GateStatus
@@ -22,7 +22,7 @@ def judged(gate_set):
     measured = path.measure_nulls(
         arcs_of(gate_set, n_rows=25),
         controls,
-        Tasks(gate_set.table),
+        Rows(gate_set.table),
         stamp_paths=gate_set.world.paths("stamps"),
         control_hosts=load_hosts_for(experiment, located, size_px=gate_world.SIZE_PX),
         experiment=experiment,

@@ -3,8 +3,7 @@
 import gate_world
 import pyarrow as pa
 import pytest
-from gate_world import LIMITS, values
-from gates.physics.arc_world import Tasks
+from gate_world import LIMITS, Rows, values
 
 from darkhaloscope import tabular
 from darkhaloscope.gates.physics import path
@@ -14,7 +13,7 @@ from darkhaloscope.gates.result import GateStatus
 def judged(gate_set, table):
     measured = path.measure_rerendering(
         path.chosen_rows(table.select(["task_id", "control_kind"]), seed=2, n_per_kind=6),
-        Tasks(table),
+        Rows(table),
         experiment=gate_set.world.experiment,
         profile=gate_world.PROFILE,
         manifest_paths=gate_set.world.paths("manifest"),

@@ -23,6 +23,7 @@ from darkhaloscope.gates.context import DataSet
 from darkhaloscope.gates.physics.bank import run_bank_gates
 from darkhaloscope.gates.result import GateReport
 from darkhaloscope.gates.run import run_data_gates, run_model_gates
+from darkhaloscope.profiles import Profile
 from darkhaloscope.schema import HOSTS, MANIFEST, QUANTISED, STAMPS
 from darkhaloscope.stamps.quantise import quantised
 from darkhaloscope.stamps.shards import ShardSet
@@ -66,12 +67,17 @@ class ShardsCase:
     bank_path: Path
     anchors: pa.Table
 
-    def data_set(self, folder: Path) -> DataSet:
-        """Return what the gates are asked of; changed tables are written below ``folder``."""
+    def data_set(
+        self, folder: Path, *, in_memory: bool = False, profile: Profile = gate_world.PROFILE
+    ) -> DataSet:
+        """Return what the gates are asked of; changed tables are written below ``folder``.
+
+        Rows ``in_memory`` are not written, for those who judge many.
+        """
         return DataSet(
-            shards=ShardSet(self._shards(folder)),
+            shards=gate_world.Rows(self.table) if in_memory else ShardSet(self._shards(folder)),
             experiment=self.experiment,
-            profile=gate_world.PROFILE,
+            profile=profile,
             bricks=self.bricks,
             splits=self.splits,
             manifest_paths=self._paths(folder, "manifest", MANIFEST),

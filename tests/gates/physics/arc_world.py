@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import gate_world
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from gate_world import GateWorld
 
 from darkhaloscope.gates.physics.arcs import Arcs, read_arcs
@@ -20,16 +19,6 @@ from darkhaloscope.sources.library import open_sources
 ROWS = 60
 
 
-@dataclass(frozen=True)
-class Tasks(gate_world.Rows):
-    """Rows in memory that can be asked for by task."""
-
-    def load(self, task_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
-        at = pc.index_in(pa.array(task_ids), value_set=self.table["task_id"].combine_chunks())
-        rows = self.table.take(at)
-        return rows if columns is None else rows.select(columns)
-
-
 def arcs_of(good: GateWorld, table: pa.Table | None = None, n_rows: int = ROWS) -> Arcs:
     """Arcs of a table that is like the sound one."""
     world = good.world
@@ -37,7 +26,7 @@ def arcs_of(good: GateWorld, table: pa.Table | None = None, n_rows: int = ROWS) 
     with open_sources("cosmos", world.bank_path) as library:
         return read_arcs(
             sample.table,
-            Tasks(good.table if table is None else table),
+            gate_world.Rows(good.table if table is None else table),
             world.paths("stamps"),
             world.paths("hosts"),
             library,

@@ -5,8 +5,8 @@ from dataclasses import replace
 import gate_world
 import numpy as np
 import pytest
-from gate_world import values
-from gates.physics.arc_world import Tasks, arcs_of
+from gate_world import Rows, values
+from gates.physics.arc_world import arcs_of
 
 from darkhaloscope.config import Storage
 from darkhaloscope.gates.physics import arcs as room
@@ -52,8 +52,8 @@ def test_a_quantised_set_is_read_as_it_was_made(good):
     counted = gate_world.quantised(good.table)
     chosen = good.world.experiment.model_copy(update={"storage": Storage(form="quantised")})
     asked = (good.world.paths("stamps"), ids, chosen, gate_world.SIZE_PX)
-    made = room.read_as_made(Tasks(counted), *asked)
-    stored = room.read_as_made(Tasks(good.table), *asked[:2], good.world.experiment, gate_world.SIZE_PX)
+    made = room.read_as_made(Rows(counted), *asked)
+    stored = room.read_as_made(Rows(good.table), *asked[:2], good.world.experiment, gate_world.SIZE_PX)
     assert np.array_equal(made.image, stored.image)
     assert np.array_equal(made.invvar, stored.invvar)
 

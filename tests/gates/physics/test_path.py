@@ -5,9 +5,9 @@ from dataclasses import replace
 import gate_world
 import numpy as np
 import pytest
-from gate_world import LIMITS, changed, kinds, values
+from gate_world import LIMITS, Rows, changed, kinds, values
 from gates.faults import broken_light, plants
-from gates.physics.arc_world import Tasks, Wrong, arcs_of
+from gates.physics.arc_world import Wrong, arcs_of
 
 from darkhaloscope import tabular
 from darkhaloscope.config import Storage
@@ -23,7 +23,7 @@ def p6(good, table, chosen=None):
     experiment = good.world.experiment if chosen is None else chosen
     measured = path.measure_rerendering(
         path.chosen_rows(table.select(["task_id", "control_kind"]), seed=1, n_per_kind=10),
-        Tasks(table),
+        Rows(table),
         experiment=experiment,
         profile=gate_world.PROFILE,
         manifest_paths=good.world.paths("manifest"),
@@ -84,7 +84,7 @@ def p7(good, table=None, arcs=None):
     measured = path.measure_nulls(
         arcs_of(good, n_rows=24) if arcs is None else arcs,
         dark,
-        Tasks(table),
+        Rows(table),
         stamp_paths=good.world.paths("stamps"),
         control_hosts=load_hosts_for(experiment, located, size_px=gate_world.SIZE_PX),
         experiment=experiment,
