@@ -13,7 +13,7 @@ import gate_world
 import numpy as np
 import pyarrow as pa
 from gate_world import changed, columns_of, keep, kinds, values
-from gates.faults import leakage, plants, quality
+from gates.faults import leakage, plants, quality, shortcut
 from gates.faults.cases import ShardsCase
 
 from darkhaloscope import tabular
@@ -148,6 +148,13 @@ def _centred_arcs(table: pa.Table, percent: float) -> pa.Table:
     return changed(table, image=(1 - share) * tabular.pixels(table, "image") + share * core)
 
 
+def _ringed(table: pa.Table, percent: float) -> pa.Table:
+    """A share of the arcs' light spread over rings of their radii."""
+    rings = tabular.pixels(shortcut.rings(table), "image")
+    share = np.float32(percent / 100.0)
+    return changed(table, image=(1 - share) * tabular.pixels(table, "image") + share * rings)
+
+
 def _misplaced_controls(table: pa.Table, count: float) -> pa.Table:
     """So many val rows called train."""
     split = values(table, "split").astype(object)
@@ -192,7 +199,9 @@ def _null_in_controls(table: pa.Table, percent: float) -> pa.Table:
     columns = columns_of(table)
     rebuilt = STAMPS.table(columns, tabular.pixels(table, "image").shape[-1])
     at = rebuilt.column_names.index("ebv")
-    return rebuilt.set_column(at, rebuilt.schema.field("ebv"), pa.array(ebv, pa.float32(), mask=chosen))
+    return rebuilt.set_column(
+        at, rebuilt.schema.field("ebv"), pa.array(ebv, rebuilt.schema.field(at).type, mask=chosen)
+    )
 
 
 def _aimed(case: ShardsCase, percent: float) -> ShardsCase:
@@ -244,12 +253,18 @@ GRADED: tuple[Graded, ...] = (
     Graded("Q5", "positives missing from the shards", "%", PERCENT, _rows(_fewer_positives)),
     Graded("Q7", "faint half of the arcs lost", "%", PERCENT, _aimed),
     Graded("Q8", "steps of stored pixels", "sigma", (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0), _stepped),
-    Graded("L4", "galaxies in the wrong split", "points", (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0), _moved_splits),
+    Graded(
+        "L4",
+        "galaxies in the wrong split",
+        "points",
+        (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 14.0),
+        _moved_splits,
+    ),
     Graded("L5", "controls without E(B-V)", "%", PERCENT, _rows(_null_in_controls)),
     Graded("L6", "known lenses among the controls", "rows", ONE, _known_negative, counted=True),
     Graded("P6", "rows with another axis ratio", "%", PERCENT, _rows(_other_axis)),
     Graded("P7", "controls rescaled", "permille", ONE, _rows(_touched_controls), counted=True),
-    Graded("S5", "arcs drawn out", "%", PERCENT, _rows(_moved_arcs)),
+    Graded("S5", "arcs' light in rings", "% of it", (*PERCENT, 100.0), _rows(_ringed)),
     Graded("S6", "centre hidden", "px", (4.0, 6.0, 8.0, 10.0, 12.0, 16.0), _masked),
     Graded("Q6", "rows written twice", "rows", ONE, _rows(_repeated), counted=True),
     Graded("L2", "rows in another split", "rows", ONE, _rows(_misplaced_controls), counted=True),
