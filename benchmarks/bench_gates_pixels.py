@@ -25,19 +25,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "gates")]
+# sound sets and faults are those of the tests: one home
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "gates"))
 
-import gate_world  # noqa: E402  (the worlds of the tests lie beside them)
+import gate_world
 
-from darkhaloscope.gates.context import DataSet  # noqa: E402
-from darkhaloscope.gates.shortcut.runs import GATES  # noqa: E402
-from darkhaloscope.gates.views import CORE_PX, SMALL_APERTURE_PX, view_features  # noqa: E402
-from darkhaloscope.preprocess import PreprocessSpec  # noqa: E402
-from darkhaloscope.profiles import FULL  # noqa: E402
-from darkhaloscope.schema import BANDS, STAMPS  # noqa: E402
-from darkhaloscope.stamps.shardset import ShardSet  # noqa: E402
-from darkhaloscope.tabular import pixels, write_table  # noqa: E402
+from darkhaloscope.gates.context import DataSet
+from darkhaloscope.gates.shortcut.runs import GATES
+from darkhaloscope.gates.views import CORE_PX, SMALL_APERTURE_PX, view_features
+from darkhaloscope.preprocess import PreprocessSpec
+from darkhaloscope.profiles import FULL
+from darkhaloscope.schema import BANDS, STAMPS
+from darkhaloscope.stamps.shardset import ShardSet
+from darkhaloscope.tabular import pixels, write_table
 
 ROWS, SHARD_ROWS, PEER_ROWS = 20_000, 2_000, 400
 

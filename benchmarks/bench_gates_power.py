@@ -5,11 +5,6 @@ noise; every gate judges each of them. Then a fault of growing size is planted i
 each, and the smallest that its gate finds is kept. Detected "with 95 %" is the
 size that was found in all but a twentieth of the draws.
 
-At a million rows pixel gates still read a fixed sample of hosts per class, the
-others all rows; the distance between the limit and the smallest fault found is
-an interval, which shrinks with the root of the number of galaxies. A fault that
-one row gives away is found at any size.
-
     python benchmarks/bench_gates_power.py [--draws 50] [--fault-draws 20] [--gate P1] [--json PATH]
 """
 
@@ -26,28 +21,26 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-# the sound sets and the faults are those of the tests: one home
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "gates")]
+# sound sets and faults are those of the tests: one home
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "gates"))
 
-import gate_world  # noqa: E402
-from gates.faults.cases import ShardsCase, sound_shards  # noqa: E402
-from gates.faults.graded import GRADED, Graded  # noqa: E402
+import gate_world
+from gates.faults.cases import ShardsCase, sound_shards
+from gates.faults.graded import GRADED, Graded
 
-from darkhaloscope import profiles  # noqa: E402
-from darkhaloscope.errors import DataError  # noqa: E402
-from darkhaloscope.gates.context import DataSet, ask  # noqa: E402
-from darkhaloscope.gates.registry import DATA_GATES, GATES  # noqa: E402
-from darkhaloscope.gates.result import GateStatus, Verdict  # noqa: E402
-from darkhaloscope.gates.run import DATA_FAMILIES  # noqa: E402
-from darkhaloscope.statistics import clopper_pearson  # noqa: E402
+from darkhaloscope import profiles
+from darkhaloscope.errors import DataError
+from darkhaloscope.gates.context import DataSet, ask
+from darkhaloscope.gates.registry import DATA_GATES, GATES
+from darkhaloscope.gates.result import GateStatus, Verdict
+from darkhaloscope.gates.run import DATA_FAMILIES
+from darkhaloscope.statistics import clopper_pearson
 
 HOSTS_PER_CELL = 88
 """With 16 cells about as many galaxies as the demo has."""
 FIRST_SEED = 100
 DETECTED = 0.95
-LARGE_ROWS = 1_000_000
-PIXEL_HOSTS = profiles.FULL.gate_hosts_per_class
 
 
 def data_of(case: ShardsCase, folder: Path) -> DataSet:

@@ -21,29 +21,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
-
-ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
 # stamps are the synthetic ones of the tests
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-import numpy as np  # noqa: E402
-import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
-import synthetic_stamps as synthetic  # noqa: E402
-import torch  # noqa: E402
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import synthetic_stamps as synthetic
+import torch
 
-from darkhaloscope.config import Augmentation, Preprocess  # noqa: E402
-from darkhaloscope.preprocess import PreprocessSpec  # noqa: E402
-from darkhaloscope.schema import STAMPS  # noqa: E402
-from darkhaloscope.streams import generator  # noqa: E402
-from darkhaloscope.tabular import pixels, write_table  # noqa: E402
-from darkhaloscope.training.archive import ArchiveLoader  # noqa: E402
-from darkhaloscope.training.batches import gather, training_batches  # noqa: E402
-from darkhaloscope.training.cache import cache_split  # noqa: E402
-from darkhaloscope.training.order import epoch_batches  # noqa: E402
-from darkhaloscope.training.rows import read_rows  # noqa: E402
+from darkhaloscope.config import Augmentation, Preprocess
+from darkhaloscope.preprocess import PreprocessSpec
+from darkhaloscope.schema import STAMPS
+from darkhaloscope.streams import generator
+from darkhaloscope.tabular import pixels, write_table
+from darkhaloscope.training.archive import ArchiveLoader
+from darkhaloscope.training.batches import gather, training_batches
+from darkhaloscope.training.cache import cache_split
+from darkhaloscope.training.order import epoch_batches
+from darkhaloscope.training.rows import read_rows
 
 CPU = torch.device("cpu")
 PROMISED = {"archive": 18_000, "cache": 100_000, "preprocess": 20_000}

@@ -197,7 +197,7 @@ class PixelFile:
             )
             at += 1
         columns = [front + _chunk(chunk) for front, chunk in zip(self._layout.columns, chunks, strict=True)]
-        rest = thrift.encode(
+        rest = thrift.encode_struct(
             {
                 2: sum(chunk.raw_bytes for chunk in chunks),
                 3: group.num_rows,
@@ -283,7 +283,7 @@ def _front(leaf: Leaf, codec: int) -> bytes:
         3: [name.encode() for name in leaf.path],
         4: I32Value(codec),
     }
-    chunk = thrift.encode({2: 0, 3: metadata})
+    chunk = thrift.encode_struct({2: 0, 3: metadata})
     return chunk[:-2]  # both structs go on
 
 

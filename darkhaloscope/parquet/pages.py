@@ -147,7 +147,7 @@ def _page(leaf: Leaf, body: Any, raw: int, valid: NDArray[np.bool_]) -> Page:
     repetition, definition = levels(leaf, valid)
     entries = missing + (n - missing) * leaf.width
     before = len(repetition) + len(definition)
-    header = thrift.encode(
+    header = thrift.encode_struct(
         {
             1: I32Value(_DATA_PAGE_V2),
             2: I32Value(before + raw),

@@ -60,7 +60,7 @@ def read_int(data: bytes, at: int) -> int:
     return (value >> 1) ^ -(value & 1)
 
 
-def encode(fields: dict[int, Value], *, after: int = 0) -> bytes:
+def encode_struct(fields: dict[int, Value], *, after: int = 0) -> bytes:
     """Return a struct, or what is left of it after the field of a number."""
     out, last = bytearray(), after
     for number, value in fields.items():
@@ -141,7 +141,7 @@ def _encoded(value: Value) -> tuple[int, bytes]:
     if isinstance(value, bytes):
         return BINARY, varint(len(value)) + value
     if isinstance(value, dict):
-        return STRUCT, encode(value)
+        return STRUCT, encode_struct(value)
     kind = BINARY if isinstance(value[0], bytes) else I32
     bodies = [_encoded(element)[1] for element in value]
     return LIST, list_header(kind, len(bodies)) + b"".join(bodies)

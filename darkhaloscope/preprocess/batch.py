@@ -21,7 +21,7 @@ from darkhaloscope.preprocess.spec import PreprocessSpec
 from darkhaloscope.statistics.robust import MAD_TO_SIGMA
 
 
-def images(spec: PreprocessSpec, stamps: Tensor, invvar: Tensor | None = None) -> Tensor:
+def model_images(spec: PreprocessSpec, stamps: Tensor, invvar: Tensor | None = None) -> Tensor:
     """Return what the model sees at inference, as :meth:`PreprocessSpec.images`.
 
     Parameters

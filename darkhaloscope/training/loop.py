@@ -45,7 +45,7 @@ from darkhaloscope.training.order import epoch_batches, of_rank
 from darkhaloscope.training.predict import BATCH_ROWS, forward_logits
 from darkhaloscope.training.request import SPLITS, TrainRequest
 from darkhaloscope.training.rows import SplitData, positive_share, read_rows
-from darkhaloscope.training.state import Learner, Progress, compiled, load_state, save_state
+from darkhaloscope.training.state import Learner, Progress, load_state, save_state
 
 RECORD_VERSION = 2
 """Version of ``record.json``."""
@@ -108,7 +108,10 @@ def train(request: TrainRequest, on_epoch: OnEpoch | None = None) -> dict[str, A
         learner = Learner.of(network, build_optimiser(network, training), training.ema_decay)
         progress = load_state(scratch / _STATE, key, learner)
         resumed_from = progress.epoch or None
-        taught = compiled(among.wrap(network, device), training.compile)
+        # shares its weights with the network, which is judged as it will be used: not compiled
+        taught = among.wrap(network, device)
+        if training.compile:
+            taught = torch.compile(taught)  # type: ignore[assignment]  # torch types a callable
         epoch_seconds: list[float] = []
 
         while progress.epoch < profile.epochs and not _gave_up(progress, training.patience):

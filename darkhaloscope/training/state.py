@@ -122,8 +122,3 @@ def load_state(path: Path, key: str, learner: Learner) -> Progress:
     if learner.average is not None:
         learner.average.load_state_dict(state["average"])
     return Progress(**state["progress"])
-
-
-def compiled(network: nn.Module, wanted: bool) -> nn.Module:
-    """Return the network, compiled by ``torch.compile`` if wanted; the weights are shared."""
-    return torch.compile(network) if wanted else network  # type: ignore[return-value]  # torch types a callable

@@ -23,7 +23,7 @@ def test_tensors_agree_with_arrays(normalisation, centre, side):
     image = stamps(4, 101)
     chosen = spec(side, normalisation=normalisation, centre=centre, centre_radius_px=8.0)
     expected = chosen.images(image, invvar(image))
-    got = batch.images(chosen, torch.from_numpy(image), torch.from_numpy(invvar(image))).numpy()
+    got = batch.model_images(chosen, torch.from_numpy(image), torch.from_numpy(invvar(image))).numpy()
     np.testing.assert_allclose(got, expected, rtol=0.0, atol=ATOL)
 
 

@@ -89,7 +89,7 @@ class Galaxies:
 
     def within(self, cells: Sequence[int]) -> NDArray[np.bool_]:
         """Return which galaxies have a row in any of the cells."""
-        return np.asarray((self.cells & bit_mask(cells)) != 0)
+        return np.asarray((self.cells & cell_bits(cells)) != 0)
 
     def splits(self) -> NDArray[np.uint8]:
         """Return the splits of each galaxy as bits: 1 train, 2 val, 4 test."""
@@ -99,7 +99,7 @@ class Galaxies:
         return found
 
 
-def bit_mask(cells: Sequence[int]) -> np.uint16:
+def cell_bits(cells: Sequence[int]) -> np.uint16:
     """Return the bits of some cells."""
     return np.uint16(sum(1 << c for c in cells))
 

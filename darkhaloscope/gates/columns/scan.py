@@ -26,7 +26,7 @@ from darkhaloscope.gates.columns.identities import (
     Shared,
     SharedTally,
     TaskTally,
-    bit_mask,
+    cell_bits,
     hashes,
 )
 from darkhaloscope.gates.columns.values import ValueCounts
@@ -152,11 +152,11 @@ class Columns:
 
     def count(self, kind: str | None = None, split: str | None = None) -> int:
         """Return the rows of a class, a split, or both."""
-        return int(self.rows[cells_of(kind, split)].sum())
+        return int(self.rows[class_cells(kind, split)].sum())
 
     def hosts(self, kind: str | None = None, split: str | None = None) -> int:
         """Return the galaxies with rows of a class, a split, or both."""
-        return int(self.galaxies.within(cells_of(kind, split)).sum())
+        return int(self.galaxies.within(class_cells(kind, split)).sum())
 
     def present(self, kinds: Sequence[str]) -> list[str]:
         """Return those of ``kinds`` that have rows, in the order given."""
@@ -170,10 +170,10 @@ class Columns:
 
     def hosts_of_either(self, a: Sequence[int], b: Sequence[int]) -> int:
         """Return the galaxies with rows in either of two groups of cells."""
-        return int(((self.galaxies.cells & (bit_mask(a) | bit_mask(b))) != 0).sum())
+        return int(((self.galaxies.cells & (cell_bits(a) | cell_bits(b))) != 0).sum())
 
 
-def cells_of(kind: str | None = None, split: str | None = None) -> list[int]:
+def class_cells(kind: str | None = None, split: str | None = None) -> list[int]:
     """Return the cells of a class, a split, or both."""
     return [
         k * len(SPLITS) + s

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from darkhaloscope.gates.columns import Columns
 from darkhaloscope.gates.columns.identities import names_of
-from darkhaloscope.gates.columns.scan import cells_of
-from darkhaloscope.gates.columns.sky import cells_of as sky_cells
-from darkhaloscope.gates.columns.sky import coordinates, positions
+from darkhaloscope.gates.columns.scan import class_cells
+from darkhaloscope.gates.columns.sky import cells_of, coordinates, positions
 from darkhaloscope.gates.judging import Measured, failed, passed
 from darkhaloscope.gates.population import KINDS, MetadataReader, floats
 from darkhaloscope.gates.result import Verdict
@@ -58,12 +57,13 @@ def measure_known_objects(
     columns.require("ra", "dec")
     galaxies = columns.galaxies
     ra, dec = floats(anchors["ra"]), floats(anchors["dec"])
-    near = np.flatnonzero(np.isin(sky_cells(galaxies.position, _NEAR_NSIDE), _around(ra, dec)))
+    near = np.flatnonzero(np.isin(cells_of(galaxies.position, _NEAR_NSIDE), _around(ra, dec)))
     separation, which = nearest_arcsec(*coordinates(galaxies.position[near]), ra, dec)
     matched = separation <= limits.value("L6", "max_separation_arcsec")
     near, separation, which = near[matched], separation[matched], which[matched]
     use = np.asarray(anchors["use"].to_pylist(), dtype=object)[which]
-    only_hard = ~galaxies.within([c for kind in KINDS if kind != HARD_NEGATIVE for c in cells_of(kind)])[near]
+    others = [cell for kind in KINDS if kind != HARD_NEGATIVE for cell in class_cells(kind)]
+    only_hard = ~galaxies.within(others)[near]
     permitted = (use == "hard_negative") & only_hard
     kind = np.asarray(anchors["kind"].to_pylist(), dtype=object)[which]
     name = np.asarray(anchors["name"].to_pylist(), dtype=object)[which]
@@ -72,7 +72,7 @@ def measure_known_objects(
         f"{what} as {row_kind}": count
         for row_kind in KINDS
         for what in sorted(set(kind[wrong]))
-        if (count := int((galaxies.within(cells_of(row_kind))[near[wrong]] & (kind[wrong] == what)).sum()))
+        if (count := int((galaxies.within(class_cells(row_kind))[near[wrong]] & (kind[wrong] == what)).sum()))
     }
     first = wrong[:_NAMED]
     hosts = (
@@ -122,5 +122,5 @@ def _around(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArra
 
 
 def _in_field(galaxies: NDArray[np.int64], objects: NDArray[np.int64]) -> int:
-    known = np.unique(sky_cells(galaxies[galaxies >= 0], _FIELD_NSIDE))
-    return int(np.isin(sky_cells(objects, _FIELD_NSIDE), known).sum())
+    known = np.unique(cells_of(galaxies[galaxies >= 0], _FIELD_NSIDE))
+    return int(np.isin(cells_of(objects, _FIELD_NSIDE), known).sum())

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkhaloscope.gates.columns import Columns, HostRows
-from darkhaloscope.gates.columns.scan import cells_of
+from darkhaloscope.gates.columns.scan import class_cells
 from darkhaloscope.gates.judging import Measured, deferred, failed, passed, simultaneous
 from darkhaloscope.gates.population import COMPARED_KINDS, KINDS, POSITIVE
 from darkhaloscope.gates.result import Verdict
@@ -82,7 +82,7 @@ def measure_metadata(
     given = [name for name in inputs if name in names]
     confidence = simultaneous(2 * max(1, len(kinds)))
     for kind in kinds:
-        rows = np.flatnonzero(np.isin(sample.cell, cells_of(POSITIVE) + cells_of(kind)))
+        rows = np.flatnonzero(np.isin(sample.cell, class_cells(POSITIVE) + class_cells(kind)))
         guess = _Guess(sample, rows, seed)
         if guess.galaxies < limits.value("L5", "min_galaxies") or not 0 < guess.lens.sum() < len(rows):
             continue
@@ -167,7 +167,7 @@ class _Guess:
     """Rows of two classes, in folds by galaxy."""
 
     def __init__(self, sample: HostRows, rows: NDArray[np.intp], seed: int) -> None:
-        self.lens = np.isin(sample.cell[rows], cells_of(POSITIVE))
+        self.lens = np.isin(sample.cell[rows], class_cells(POSITIVE))
         # hashes have no order that means anything, so neither has the fold
         self.galaxy = np.unique(sample.host[rows], return_inverse=True)[1].reshape(-1)
         self.galaxies = int(self.galaxy.max(initial=-1)) + 1
@@ -211,7 +211,7 @@ class _Guess:
 def _nulls(columns: Columns, name: str) -> dict[str, list[int]]:
     values = columns.values[name]
     return {
-        kind: [int(values.skipped[cells_of(kind)].sum()), columns.count(kind)]
+        kind: [int(values.skipped[class_cells(kind)].sum()), columns.count(kind)]
         for kind in columns.present([POSITIVE, *COMPARED_KINDS])
     }
 

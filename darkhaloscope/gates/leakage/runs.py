@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from darkhaloscope.gates import figures
 from darkhaloscope.gates.columns import Galaxies
 from darkhaloscope.gates.columns.identities import GalaxyTally, hashes
-from darkhaloscope.gates.columns.scan import cells_of, gathered
+from darkhaloscope.gates.columns.scan import class_cells, gathered
 from darkhaloscope.gates.columns.sky import coordinates
 from darkhaloscope.gates.context import Ask, DataSet
 from darkhaloscope.gates.leakage import figures as drawings
@@ -92,7 +92,7 @@ def _planned_galaxies(data: DataSet) -> Galaxies:
 
 
 def _hosts_per_split(galaxies: Galaxies) -> dict[str, int]:
-    return {split: int(galaxies.within(cells_of(split=split)).sum()) for split in SPLITS}
+    return {split: int(galaxies.within(class_cells(split=split)).sum()) for split in SPLITS}
 
 
 def _split_of(galaxies: Galaxies) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from darkhaloscope.config import Controls
 from darkhaloscope.gates.columns import Columns
-from darkhaloscope.gates.columns.scan import cells_of
+from darkhaloscope.gates.columns.scan import class_cells
 from darkhaloscope.gates.judging import Measured, failed, passed, simultaneous
 from darkhaloscope.gates.population import COMPARED_KINDS, KINDS, POSITIVE, SPLITS
 from darkhaloscope.gates.result import Verdict
@@ -33,9 +33,9 @@ def measure_bands(columns: Columns, planes: Mapping[str, int]) -> Measured:
     columns.require("bandset")
     counts = {
         f"{kind}/{split}": {
-            bands: int(rows[cells_of(kind, split)].sum())
+            bands: int(rows[class_cells(kind, split)].sum())
             for bands, rows in sorted(columns.bandsets.items())
-            if rows[cells_of(kind, split)].any()
+            if rows[class_cells(kind, split)].any()
         }
         for kind in columns.present(KINDS)
         for split in SPLITS
@@ -84,7 +84,7 @@ def measure_finite(columns: Columns, not_finite: int, places: Sequence[str] = ()
     """
     if not not_finite:
         columns.require("nan_pixels")
-    by_kind = {kind: int(columns.nan_rows[cells_of(kind)].sum()) for kind in columns.present(KINDS)}
+    by_kind = {kind: int(columns.nan_rows[class_cells(kind)].sum()) for kind in columns.present(KINDS)}
     measured: Measured = {"rows_by_class": by_kind, "sampled_rows": not_finite, "rows": columns.total}
     return measured | {"first": list(places[:_NAMED])}
 

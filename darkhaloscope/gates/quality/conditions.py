@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from darkhaloscope.errors import DataError
 from darkhaloscope.gates.columns import Columns
 from darkhaloscope.gates.columns.effects import TwoGroups, cohen_d_of, ks_distance_of
-from darkhaloscope.gates.columns.scan import cells_of
+from darkhaloscope.gates.columns.scan import class_cells
 from darkhaloscope.gates.judging import Measured, deferred, failed, passed, simultaneous
 from darkhaloscope.gates.population import COMPARED_KINDS, POSITIVE, SPLITS, Population
 from darkhaloscope.gates.result import Verdict
@@ -83,7 +83,7 @@ def measure_conditions(columns: Columns, sampled: Mapping[str, FloatArray], samp
     compared = [name for name in names if not not_finite[name] and name not in constant]
     for split in SPLITS:
         for kind in kinds:
-            a, b = cells_of(POSITIVE, split), cells_of(kind, split)
+            a, b = class_cells(POSITIVE, split), class_cells(kind, split)
             if min(columns.count(POSITIVE, split), columns.count(kind, split)) < 2:
                 continue
             groups = TwoGroups.of(columns, a, b)
@@ -173,7 +173,7 @@ def _histogram(columns: Columns, name: str, kinds: list[str]) -> dict[str, Any] 
         edges = np.linspace(low, high, _HISTOGRAM_BINS + 1)
     return {
         "edges": [float(edge) for edge in edges],
-        "counts": {kind: values.histogram(edges, cells_of(kind)).tolist() for kind in kinds},
+        "counts": {kind: values.histogram(edges, class_cells(kind)).tolist() for kind in kinds},
     }
 
 

@@ -12,7 +12,7 @@ from darkhaloscope.config import SnrTargeting
 from darkhaloscope.errors import DataError
 from darkhaloscope.gates.columns import ColumnScan, Plan
 from darkhaloscope.gates.columns.effects import TwoGroups, cohen_d_of, ks_distance_of
-from darkhaloscope.gates.columns.scan import cells_of
+from darkhaloscope.gates.columns.scan import class_cells
 from darkhaloscope.gates.inputs import MissingInputError
 from darkhaloscope.stamps.snr_target import declared_target
 from darkhaloscope.statistics import cohen_d, ks_two_sample
@@ -54,7 +54,7 @@ def test_two_workers_scans_are_one_pass(good):
     for name in ("bandsets", "snr_counts"):
         mine, theirs = getattr(one, name), getattr(two, name)
         assert {k: v.tolist() for k, v in mine.items()} == {k: v.tolist() for k, v in theirs.items()}
-    groups = TwoGroups.of(one, cells_of("positive"), cells_of("unpaired"))
+    groups = TwoGroups.of(one, class_cells("positive"), class_cells("unpaired"))
     for name in ("psf_fwhm_r_arcsec", "nexp_g", "dec"):
         assert one.values[name].ks(groups.a, groups.b) == two.values[name].ks(groups.a, groups.b)
         d, same = (cohen_d_of(c, name, groups, 0.95).to_dict() for c in (one, two))
@@ -67,7 +67,7 @@ def test_effects_are_those_of_the_plain_statistics(good, name, kind):
     columns, population = Rows(good.table).columns, good.rows.population
     x = values(good.table, name).astype(float)
     a, b = population.where("positive"), population.where(kind)
-    groups = TwoGroups.of(columns, cells_of("positive"), cells_of(kind))
+    groups = TwoGroups.of(columns, class_cells("positive"), class_cells(kind))
     plain = cohen_d(x[a], x[b], population.host[a], population.host[b], 0.99)
     assert cohen_d_of(columns, name, groups, 0.99).to_dict() == pytest.approx(plain.to_dict(), abs=1e-9)
     exact = ks_two_sample(x[a], x[b], population.galaxies(a), population.galaxies(b), 0.99)
@@ -99,7 +99,7 @@ def test_a_sample_of_galaxies_gives_the_error_of_all():
         scan = ColumnScan(Plan(), dict.fromkeys(lacking, "no"), hosts)
         scan.update(table)
         columns = scan.result()
-        groups = TwoGroups.of(columns, cells_of("positive"), cells_of("paired"))
+        groups = TwoGroups.of(columns, class_cells("positive"), class_cells("paired"))
         found.append(cohen_d_of(columns, "ebv", groups, 0.95))
     few, every = found
     assert few.value == every.value
